@@ -1,0 +1,159 @@
+"""All that the author of an adapter imports: `Adapter`, `Capabilities`, `Unsupported` (and `Arithmetic`, `Geometry`).
+
+An adapter translates: from a `Geometry` and numpy arrays to the calls of an implementation, and its results back to
+numpy.  What it cannot do it declares in `Capabilities`, as data; conditional rules go into `Adapter.unsupported`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from conformance.errors import AdapterBroken
+from conformance.oracle.arithmetic import Arithmetic
+from conformance.problem.dtypes import dtype_of
+from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS, Geometry
+from conformance.problem.problem import QUANTITIES
+
+__all__ = ["PADDINGS", "Adapter", "Capabilities", "Unsupported"]
+
+PADDINGS = ("none", "symmetric", "asymmetric", "negative")
+"""Each includes those before it."""
+
+Gradients = tuple[Any, Any, Any]
+
+
+class Unsupported(Exception):  # noqa: N818  (it is an answer, not an error)
+    """Raised by an adapter that finds out only while computing that it does not offer a problem; say why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What an implementation claims to do.  A claim that does not hold is a failure of the implementation.
+
+    ranks: numbers of spatial axes.  dtypes: ``float64``, ``float32``, ``float16``, ``bfloat16``.
+    stride, dilation, groups: more than 1?  padding: ``none``, ``symmetric`` (begin = end), ``asymmetric``, ``negative``.
+    biases: of ``none``, ``tied`` (M,), ``untied`` (M, *O).  quantities: of ``y``, ``dx``, ``dw``, ``db``.
+    convention: ``correlation``, ``convolution``, or ``both`` (the geometry says which).
+    x_layout, w_layout: the axis order in which arrays are handed over and expected back: N, C and O, I are fixed
+    letters, and the spatial axes are written D, H, W whatever their number: ``NHWC`` is batch, spatial axes, channels.
+    y, delta and dx follow x_layout, dw follows w_layout; biases are never rearranged.
+    empty_batch: is a batch of 0 items computed?
+    arithmetic: an `Arithmetic`, or one a dtype: how sums round.
+    """
+
+    ranks: frozenset[int] = frozenset({2})
+    dtypes: frozenset[str] = frozenset({"f64"})
+    stride: bool = False
+    padding: str = "none"
+    dilation: bool = False
+    groups: bool = False
+    biases: frozenset[str] = frozenset({"none", "tied"})
+    quantities: frozenset[str] = frozenset(QUANTITIES)
+    convention: str = "correlation"
+    x_layout: str = "NCHW"
+    w_layout: str = "OIHW"
+    empty_batch: bool = False
+    arithmetic: Arithmetic | Mapping[str, Arithmetic] = field(default_factory=Arithmetic)
+
+    def __post_init__(self) -> None:
+        for name, known in (("ranks", RANKS), ("biases", BIASES), ("quantities", QUANTITIES)):
+            object.__setattr__(self, name, _subset(name, getattr(self, name), known))
+        try:
+            object.__setattr__(self, "dtypes", frozenset(dtype_of(d).code for d in self.dtypes))
+        except ValueError as error:
+            raise AdapterBroken(f"Capabilities(dtypes={self.dtypes!r}): {error}") from None
+        if isinstance(self.arithmetic, Mapping):
+            object.__setattr__(self, "arithmetic", {dtype_of(d).code: a for d, a in self.arithmetic.items()})
+        for name, known_words in (("padding", PADDINGS), ("convention", (*CONVENTIONS, "both"))):
+            if getattr(self, name) not in known_words:
+                raise AdapterBroken(
+                    f"Capabilities({name}={getattr(self, name)!r}): it must be one of {', '.join(known_words)}"
+                )
+        for name, letters in (("x_layout", "NC"), ("w_layout", "OI")):
+            _check_layout(name, getattr(self, name), letters)
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        return CONVENTIONS if self.convention == "both" else (self.convention,)
+
+    def arithmetic_of(self, dtype: str) -> Arithmetic:
+        """The class declared for a dtype's code."""
+        if isinstance(self.arithmetic, Arithmetic):
+            return self.arithmetic
+        return self.arithmetic.get(dtype, Arithmetic())
+
+    def refusal(self, g: Geometry, dtype: str) -> str | None:
+        """Why a geometry in a dtype (a code) is not claimed; None if it is."""
+        allowed = PADDINGS.index(self.padding)
+        reasons = (
+            (g.rank not in self.ranks, f"{g.rank} spatial axes"),
+            (dtype not in self.dtypes, dtype_of(dtype).name),
+            (not self.stride and max(g.stride) > 1, "stride"),
+            (not self.dilation and max(g.dilation) > 1, "dilation"),
+            (not self.groups and g.groups > 1, "groups"),
+            (padding_kind(g) > allowed, f"{PADDINGS[padding_kind(g)]} padding"),
+            (g.bias not in self.biases, f"bias {g.bias}"),
+            (g.convention not in self.conventions, g.convention),
+            (g.batch == 0 and not self.empty_batch, "an empty batch"),
+        )
+        return next((f"{what} not claimed" for refused, what in reasons if refused), None)
+
+
+def padding_kind(g: Geometry) -> int:
+    """Index into PADDINGS of what a geometry needs."""
+    if any(min(pair) < 0 for pair in g.padding):
+        return 3
+    if any(lo != hi for lo, hi in g.padding):
+        return 2
+    return int(any(lo for lo, _ in g.padding))
+
+
+class Adapter:
+    """Base of all adapters: subclass it, set `capabilities`, write `forward` and `backward`.
+
+    routes: names of different ways through one library, each with a sentence; the first is the default.  The chosen one
+    is `self.route`; override `capabilities` by a property where it depends on the route.
+    """
+
+    capabilities: Capabilities = Capabilities()
+    routes: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, route: str = "") -> None:
+        self.route = route or next(iter(self.routes), "")
+
+    def versions(self) -> Mapping[str, str]:
+        """Names and versions of the libraries behind it, for the report's header."""
+        return {}
+
+    def unsupported(self, g: Geometry, dtype: str) -> str | None:
+        """A reason if this geometry in this dtype (``float32``, ...) is not offered though the capabilities allow it."""
+        return None
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        """y.  x, w, b are numpy arrays in the declared layouts; b is None without a bias."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
+        """(dx, dw, db); None for a quantity that is not offered, and for db without a bias."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+
+def _subset(name: str, values: Iterable[Any], known: tuple[Any, ...]) -> frozenset[Any]:
+    chosen = frozenset(values)
+    if not chosen or not chosen <= set(known):
+        raise AdapterBroken(
+            f"Capabilities({name}={set(chosen) or '{}'}): it must be a non-empty set of {', '.join(map(str, known))}"
+        )
+    return chosen
+
+
+def _check_layout(name: str, layout: str, letters: str) -> None:
+    spatial = re.sub(f"[{letters}]", "", layout)
+    if spatial not in layout or spatial not in ("DHW", "HW", "W") or sorted(layout) != sorted(letters + spatial):
+        raise AdapterBroken(
+            f"Capabilities({name}={layout!r}): write {letters[0]} and {letters[1]} once each and the spatial axes "
+            f"together, as HW, between or beside them"
+        )

@@ -1,0 +1,94 @@
+"""What can go wrong, and whose fault it is.
+
+The story of a run: the *user* names adapters and problems; the *adapter* is imported and wired to an implementation;
+the *implementation* computes y, dx, dw and db; the *harness* draws problems, knows what is right, and reports.  Each
+step has its own class of error, because the first question after any failure is who has to mend it:
+
+========  ==============================================  =======================================  =========
+step      what may go wrong                               error                                    exit code
+========  ==============================================  =======================================  =========
+ask       impossible geometry, a line that does not       `GeometryError` `NotationError`          2
+          parse, an unknown name, a folder that cannot    `AdapterNotFound` `OutputError`
+          be written                                      `UnknownClause` `ReportError`
+connect   the adapter's file has a syntax error, an       `AdapterBroken`                          3
+          import in it fails, it declares nonsense
+wire      results in the wrong order, layout or           `AdapterBroken`                          3
+          convention
+compute   the implementation raises or is wrong           a judgement, never an exception          1
+judge     the harness contradicts itself                  `HarnessError`                           3
+========  ==============================================  =======================================  =========
+
+An error is a record first (its attributes), a text last (``str``): one sentence that says what was wrong, with the value.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AdapterBroken",
+    "AdapterNotFound",
+    "ConformanceError",
+    "GeometryError",
+    "HarnessError",
+    "NotationError",
+    "OutputError",
+    "ReportError",
+    "UnknownClause",
+    "UserError",
+]
+
+
+class ConformanceError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+    fault: ClassVar[str] = "harness"
+    exit_code: ClassVar[int] = 3
+
+
+class UserError(ConformanceError):
+    """What was asked for is impossible or unknown: the person (or script) who called has to change the call."""
+
+    fault = "user"
+    exit_code = 2
+
+
+class GeometryError(UserError, ValueError):
+    """A geometry that no convolution has, or operands that do not fit it; names the axis and the numbers."""
+
+
+class NotationError(UserError, ValueError):
+    """A problem line that does not parse; knows the line, the offending column and what was expected there."""
+
+    def __init__(self, reason: str, line: str, column: int) -> None:
+        super().__init__(reason, line, column)
+        self.reason, self.line, self.column = reason, line, column
+
+    def __str__(self) -> str:
+        return f"{self.reason}\n    {self.line}\n    {' ' * self.column}^"
+
+
+class AdapterNotFound(UserError):
+    """No adapter of this name, or a file without an adapter."""
+
+
+class OutputError(UserError):
+    """A folder or file that cannot be written."""
+
+
+class ReportError(UserError):
+    """A report that cannot be read: missing, of another schema, or damaged."""
+
+
+class UnknownClause(UserError):
+    """A clause pattern that matches nothing."""
+
+
+class AdapterBroken(ConformanceError):
+    """The adapter, not the implementation behind it, is at fault: its author has to mend it."""
+
+    fault = "adapter"
+
+
+class HarnessError(ConformanceError):
+    """This project contradicts itself: a defect of ours, please report it."""

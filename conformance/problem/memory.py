@@ -1,0 +1,58 @@
+"""Memory layouts: the same values, laid out differently (clause HYG-4).
+
+``broadcast`` alone restricts values: its arrays repeat one item along the first axis with a stride of zero, so a
+problem that asks for it draws one item and repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MEMORIES", "REARRANGEMENTS", "laid_out"]
+
+Array = NDArray[Any]
+
+
+def _sliced(a: Array) -> Array:
+    """Every second element, along channels and the last axis, of an array that holds NaN between them."""
+    steps = tuple(2 if axis in (1, a.ndim - 1) else 1 for axis in range(a.ndim))
+    larger = np.full(tuple(n * s for n, s in zip(a.shape, steps, strict=True)), np.nan, dtype=a.dtype)
+    view = larger[tuple(slice(None, None, s) for s in steps)]
+    view[...] = a
+    return view
+
+
+def _reversed(a: Array) -> Array:
+    """Negative strides on every axis."""
+    return np.flip(np.ascontiguousarray(np.flip(a)))
+
+
+def _channels_last(a: Array) -> Array:
+    """Memory order N, spatial, C under the shape N, C, spatial."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim > 1 else a.copy()
+
+
+def _broadcast(a: Array) -> Array:
+    """Stride zero along the first axis; read-only, as numpy makes such views."""
+    return np.broadcast_to(a[:1].copy(), a.shape)
+
+
+REARRANGEMENTS: dict[str, Callable[[Array], Array]] = {
+    "fortran": lambda a: a.copy(order="F"),
+    "sliced": _sliced,
+    "reversed": _reversed,
+    "channels-last": _channels_last,
+}
+"""Layouts that any values can take."""
+
+_LAYOUTS: dict[str, Callable[[Array], Array]] = {"c": lambda a: a.copy(order="C"), **REARRANGEMENTS, "broadcast": _broadcast}
+MEMORIES = tuple(_LAYOUTS)
+
+
+def laid_out(a: Array, memory: str) -> Array:
+    """A new array with the values of `a` in the layout `memory`; never shares memory with `a`."""
+    return _LAYOUTS[memory](a)

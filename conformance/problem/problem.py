@@ -1,0 +1,149 @@
+"""A problem: geometry, dtype, fill, memory layout and seed; its operands follow from it bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.errors import GeometryError
+from conformance.problem.dtypes import DType, dtype_of
+from conformance.problem.fills import FILLS, INTEGER_FILLS, amplitude, draw
+from conformance.problem.geometry import Geometry
+from conformance.problem.memory import MEMORIES, laid_out
+from conformance.problem.notation import parse_fields, write_line
+
+__all__ = ["QUANTITIES", "Operands", "Problem", "Results", "summands"]
+
+Array = NDArray[Any]
+QUANTITIES = ("y", "dx", "dw", "db")
+"""What a convolution layer computes, in the order in which it is reported."""
+OPERANDS = ("x", "w", "b", "delta")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Operands:
+    """x (N, C, *I), w (M, C/G, *K), b (None without a bias) and delta (N, M, *O): what a layer is given."""
+
+    x: Array
+    w: Array
+    b: Array | None
+    delta: Array
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        """(name, array) of the operands that are there."""
+        return ((name, a) for name in OPERANDS if (a := getattr(self, name)) is not None)
+
+    def replace(self, **changes: Array | None) -> Operands:
+        return dataclasses.replace(self, **changes)
+
+    def in_memory(self, memory: str) -> Operands:
+        """Fresh copies in another memory layout."""
+        return Operands(**{"b": None, **{name: laid_out(a, memory) for name, a in self.items()}})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Results:
+    """y, dx, dw and db: what a layer computes; None where it was not asked for or is not offered."""
+
+    y: Any = None
+    dx: Any = None
+    dw: Any = None
+    db: Any = None
+
+
+def summands(g: Geometry) -> int:
+    """The most products that any one element of y, dx or dw sums (padding included)."""
+    taps = math.prod(g.kernel)
+    forward = g.channels // g.groups * taps
+    backward = g.maps // g.groups * taps
+    return max(forward, backward, g.batch * math.prod(g.output))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One line of text (`notation`), one set of operands.
+
+    `dtype` is a code: f64, f32, f16 or bf16.
+
+    >>> p = Problem(geometry=Geometry(size=(3,), kernel=(2,)), seed=1)
+    >>> p.operands.x.tolist()
+    [[[-2.0, 3.0, 4.0]]]
+    """
+
+    geometry: Geometry
+    dtype: str = "f64"
+    fill: str = "small"
+    memory: str = "c"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtype_of(self.dtype).code)
+        for name, known in (("fill", FILLS), ("memory", MEMORIES)):
+            if getattr(self, name) not in known:
+                raise GeometryError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if not 0 <= self.seed < 2**64:
+            raise GeometryError(f"seed must be between 0 and 2^64 - 1, got {self.seed}")
+
+    def replace(self, **changes: Any) -> Problem:
+        return dataclasses.replace(self, **changes)
+
+    @functools.cached_property
+    def format(self) -> DType:
+        """The facts of its dtype."""
+        return dtype_of(self.dtype)
+
+    @property
+    def integers(self) -> bool:
+        """Are the operands integers (a fill of an exact regime)?"""
+        return self.fill in INTEGER_FILLS
+
+    @property
+    def amplitude(self) -> int:
+        """The largest magnitude in the operands: 1 for real data."""
+        return amplitude(self.fill, self.format, summands(self.geometry)) if self.integers else 1
+
+    @property
+    def quantum(self) -> float:
+        """The lattice of the operands: every value is an integer multiple of it (numerics.md, "Exact regimes")."""
+        return 1.0 if self.integers else self.format.u
+
+    @functools.cached_property
+    def operands(self) -> Operands:
+        """x, w, b and delta, read-only, in this problem's memory layout."""
+        shapes = {name: self._drawn_shape(name) for name in OPERANDS}
+        counts = [0 if shape is None else math.prod(shape) for shape in shapes.values()]
+        flat = draw(
+            self.fill, sum(counts), dtype=self.format, seed=self.seed, summands=summands(self.geometry)
+        )
+        arrays: dict[str, Array | None] = {}
+        for (name, shape), end, count in zip(shapes.items(), itertools.accumulate(counts), counts, strict=True):
+            arrays[name] = None if shape is None else self._lay_out(name, flat[end - count : end].reshape(shape))
+        return Operands(**arrays)  # type: ignore[arg-type]
+
+    def _drawn_shape(self, name: str) -> tuple[int, ...] | None:
+        shape = self.geometry.shape_of(name)
+        return (1, *shape[1:]) if shape is not None and self.memory == "broadcast" else shape
+
+    def _lay_out(self, name: str, values: Array) -> Array:
+        if self.memory == "broadcast":
+            values = np.broadcast_to(values, self.geometry.shape_of(name) or ())
+        elif self.memory != "c":
+            values = laid_out(values, self.memory)
+        values.flags.writeable = False
+        return values
+
+    @classmethod
+    def parse(cls, line: str) -> Problem:
+        """The problem of a line (`notation`); raises NotationError, pointing at the place, or GeometryError."""
+        return cls(**parse_fields(line))
+
+    def __str__(self) -> str:
+        return write_line(self)
