@@ -25,6 +25,24 @@ PADDINGS = ("none", "symmetric", "asymmetric", "negative")
 Gradients = tuple[Any, Any, Any]
 
 
+def _subset(name: str, values: Iterable[Any], known: tuple[Any, ...]) -> frozenset[Any]:
+    chosen = frozenset(values)
+    if not chosen or not chosen <= set(known):
+        raise AdapterBroken(
+            f"Capabilities({name}={set(chosen) or '{}'}): it must be a non-empty set of {', '.join(map(str, known))}"
+        )
+    return chosen
+
+
+def _check_layout(name: str, layout: str, letters: str) -> None:
+    spatial = re.sub(f"[{letters}]", "", layout)
+    if spatial not in layout or spatial not in ("DHW", "HW", "W") or sorted(layout) != sorted(letters + spatial):
+        raise AdapterBroken(
+            f"Capabilities({name}={layout!r}): write {letters[0]} and {letters[1]} once each and the spatial axes "
+            f"together, as HW, between or beside them"
+        )
+
+
 class Unsupported(Exception):  # noqa: N818  (it is an answer, not an error)
     """Raised by an adapter that finds out only while computing that it does not offer a problem; say why."""
 
@@ -139,21 +157,3 @@ class Adapter:
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
         """(dx, dw, db); None for a quantity that is not offered, and for db without a bias."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
-
-
-def _subset(name: str, values: Iterable[Any], known: tuple[Any, ...]) -> frozenset[Any]:
-    chosen = frozenset(values)
-    if not chosen or not chosen <= set(known):
-        raise AdapterBroken(
-            f"Capabilities({name}={set(chosen) or '{}'}): it must be a non-empty set of {', '.join(map(str, known))}"
-        )
-    return chosen
-
-
-def _check_layout(name: str, layout: str, letters: str) -> None:
-    spatial = re.sub(f"[{letters}]", "", layout)
-    if spatial not in layout or spatial not in ("DHW", "HW", "W") or sorted(layout) != sorted(letters + spatial):
-        raise AdapterBroken(
-            f"Capabilities({name}={layout!r}): write {letters[0]} and {letters[1]} once each and the spatial axes "
-            f"together, as HW, between or beside them"
-        )
