@@ -1,0 +1,144 @@
+"""PyTorch on the CPU, eager: the convolution of torch.nn.functional, and two ways to its gradients.
+
+Ways through torch, here called routes: by autograd, by the functions of torch.nn.grad, in the channels-last memory
+format, and with torch's own kernels in place of oneDNN.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (as everybody writes it)
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import grad as functions
+
+from conformance import Adapter, Arithmetic, Capabilities, Geometry
+
+Array = NDArray[Any]
+
+CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+INPUT_GRADIENT = {1: functions.conv1d_input, 2: functions.conv2d_input, 3: functions.conv3d_input}
+WEIGHT_GRADIENT = {1: functions.conv1d_weight, 2: functions.conv2d_weight, 3: functions.conv3d_weight}
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class Torch(Adapter):
+    """F.conv1d, F.conv2d, F.conv3d; the kernel is flipped by torch.flip for true convolution."""
+
+    routes = {
+        "autograd": "gradients by torch.autograd.grad",
+        "nn-grad": "gradients by torch.nn.grad.conv*_input and conv*_weight; db is a plain sum",
+        "channels-last": "autograd, operands in the channels-last memory format",
+        "no-mkldnn": "autograd, kernels of torch itself: without oneDNN and NNPACK",
+    }
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        return Capabilities(
+            ranks=frozenset({2, 3} if self.route == "channels-last" else {1, 2, 3}),
+            dtypes=frozenset({"f64", "f32", "f16", "bf16"}),
+            stride=True,
+            padding="symmetric" if self.route == "nn-grad" else "negative",
+            dilation=True,
+            groups=True,
+            biases=frozenset({"none", "tied", "untied"}),
+            convention="both",
+            empty_batch=True,
+        )
+
+    def versions(self) -> dict[str, str]:
+        return {"torch": torch.__version__}
+
+    def forward(self, g: Geometry, x: Array, w: Array, b: Array | None) -> Array:
+        with self._kernels():
+            return _array(_layer(g, *self._operands(x, w, b)))
+
+    def backward(self, g: Geometry, x: Array, w: Array, b: Array | None, delta: Array) -> tuple[Any, ...]:
+        operands, d = self._operands(x, w, b), self._operand(delta)
+        with self._kernels():
+            gradients = _by_functions(g, *operands, d) if self.route == "nn-grad" else _by_autograd(g, *operands, d)
+        return tuple(None if gradient is None else _array(gradient) for gradient in gradients)
+
+    def _operands(self, x: Array, w: Array, b: Array | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self._operand(x), self._operand(w), None if b is None else _tensor(b)
+
+    def _operand(self, a: Array) -> Tensor:
+        t = _tensor(a)
+        return t.contiguous(memory_format=CHANNELS_LAST[t.ndim]) if self.route == "channels-last" else t
+
+    @contextlib.contextmanager
+    def _kernels(self) -> Iterator[None]:
+        """Which kernels torch chooses from.  NNPACK goes with oneDNN: its transforms are not the plain sums."""
+        with contextlib.ExitStack() as switched:
+            if self.route == "no-mkldnn":
+                switched.enter_context(torch.backends.mkldnn.flags(enabled=False, allow_tf32=None))
+                switched.enter_context(torch.backends.nnpack.flags(enabled=False))
+            yield
+
+
+def _layer(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """y.  torch pads both sides alike and adds one bias a map; the rest is composed."""
+    padding = _symmetric(g)
+    if padding is None:
+        x, padding = F.pad(x, _pads(g)), [0] * g.rank
+    tied = b if g.bias == "tied" else None
+    y = CONV[g.rank](x, _flipped(g, w), tied, g.stride, padding, g.dilation, g.groups)
+    if b is None or g.bias == "tied":
+        return y
+    g.check(b=b)  # + would broadcast a bias of another shape
+    return y + b
+
+
+def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> tuple[Tensor | None, ...]:
+    leaves = [t.requires_grad_() for t in (x, w, b) if t is not None]
+    gradients = torch.autograd.grad(_layer(g, x, w, b), leaves, delta)
+    return gradients if b is not None else (*gradients, None)
+
+
+def _by_functions(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> tuple[Tensor | None, ...]:
+    options = (g.stride, _symmetric(g), g.dilation, g.groups)
+    dx = INPUT_GRADIENT[g.rank](x.shape, _flipped(g, w), delta, *options)
+    dw = WEIGHT_GRADIENT[g.rank](x, w.shape, delta, *options)
+    summed = {"none": None, "tied": (0, *range(2, delta.ndim)), "untied": (0,)}[g.bias]
+    return dx, _flipped(g, dw), None if summed is None else delta.sum(summed)
+
+
+def _symmetric(g: Geometry) -> list[int] | None:
+    """The padding as torch takes it, one number an axis; None if it cannot."""
+    return [lo for lo, _ in g.padding] if all(lo == hi >= 0 for lo, hi in g.padding) else None
+
+
+def _pads(g: Geometry) -> list[int]:
+    """The padding as F.pad takes it: begin and end, the last axis first; negative numbers crop."""
+    return [n for pair in reversed(g.padding) for n in pair]
+
+
+def _flipped(g: Geometry, w: Tensor) -> Tensor:
+    """ROT180 under the true convolution: torch computes the correlation."""
+    return w.flip(tuple(range(2, w.ndim))) if g.convention == "convolution" else w
+
+
+def _tensor(a: Array) -> Tensor:
+    """A tensor on the memory of an array, strides and all; a copy where torch has no such strides (negative ones)."""
+    if a.dtype == ml_dtypes.bfloat16:
+        return _tensor(a.view(np.int16)).view(torch.bfloat16)
+    if any(stride < 0 for stride in a.strides):
+        a = a.copy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing here writes
+        return torch.from_numpy(a)
+
+
+def _array(t: Tensor) -> Array:
+    t = t.detach()
+    if t.dtype == torch.bfloat16:
+        bits: Array = t.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    return t.numpy()

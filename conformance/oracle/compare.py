@@ -1,0 +1,137 @@
+"""A computed result against the right one: evidence with a grade, without a tolerance.
+
+Grades, best first: EXACT (bitwise; demanded where no sum can round), EXACT_ROUNDED (the exact value rounded once), RINT (a
+transform whose proven error is below one half: rounded to integers it is exact), PROVEN (inside the bound of the
+arithmetic class), FAIL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.oracle.expectation import Expected
+
+__all__ = ["Evidence", "Grade", "compare", "identical", "sizes", "wrong"]
+
+
+class Grade(enum.IntEnum):
+    """How well a result agrees; larger is worse.  A tensor has the grade of its worst element."""
+
+    EXACT = 0
+    EXACT_ROUNDED = 1
+    RINT = 2
+    PROVEN = 3
+    FAIL = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What a comparison saw: the worst element, how far it is off, and whether a mistake would have been seen at all.
+
+    error_over_bound: 0 where results are exact, at most 1 where they are right, infinite where only equality is.
+    wrong: mask of the elements that are not right (None: all are right, or shapes differ).
+    powered: is a wrong product certain to be seen somewhere ?  certificate: in which share of elements
+    (`Expected.certificate`).
+    """
+
+    quantity: str
+    grade: Grade
+    index: tuple[int, ...] | None = None
+    got: float | None = None
+    expected: float | None = None
+    error_over_bound: float = 0.0
+    wrong: NDArray[np.bool_] | None = None
+    certificate: float = 1.0
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.grade is not Grade.FAIL
+
+    @property
+    def powered(self) -> bool:
+        return self.certificate > 0
+
+
+def wrong(quantity: str, note: str) -> Evidence:
+    """Evidence of a failure that is not one element's: a shape, a dtype, an exception that did not come."""
+    return Evidence(quantity=quantity, grade=Grade.FAIL, error_over_bound=math.inf, note=note)
+
+
+def sizes(quantity: str, got: tuple[int, ...], expected: tuple[int, ...]) -> Evidence:
+    """Are the shapes the same?"""
+    if got == expected:
+        return Evidence(quantity=quantity, grade=Grade.EXACT)
+    return wrong(quantity, f"{quantity} has shape {got}, the geometry gives {expected}")
+
+
+def compare(got: NDArray[Any], expected: Expected) -> Evidence:
+    """Judge one tensor; the worst element is the one that is farthest beyond its bound."""
+    if got.shape != expected.exact.shape:
+        return sizes(expected.quantity, got.shape, expected.exact.shape)
+    values = got.astype(np.float64)
+    if np.array_equal(values, expected.exact):
+        return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=expected.certificate)
+    bound, grade = _demanded(expected)
+    evidence = _worst(expected.quantity, values, expected.exact, bound, grade, expected.certificate)
+    if evidence.grade is Grade.PROVEN and np.array_equal(got, expected.exact.astype(got.dtype)):
+        return Evidence(quantity=expected.quantity, grade=Grade.EXACT_ROUNDED, certificate=expected.certificate)
+    return evidence
+
+
+def identical(quantity: str, got: NDArray[Any], reference: NDArray[Any], note: str = "") -> Evidence:
+    """Are two results of which no sum can round (or of one and the same call) equal, element by element?
+
+    note: the relation that binds them, for whoever reads of its failure.
+    """
+    if got.shape != reference.shape:
+        return sizes(quantity, got.shape, reference.shape)
+    a, b = got.astype(np.float64), reference.astype(np.float64)
+    if np.array_equal(a, b, equal_nan=True):
+        return Evidence(quantity=quantity, grade=Grade.EXACT)
+    bound = np.where(np.isnan(a) & np.isnan(b), np.inf, 0.0)
+    return dataclasses.replace(_worst(quantity, a, b, bound, Grade.EXACT, 1.0), note=note)
+
+
+def _demanded(expected: Expected) -> tuple[NDArray[np.float64], Grade]:
+    """The largest deviation allowed, element by element, and the grade of what keeps within it."""
+    if expected.direct and expected.unrounded:
+        return np.zeros_like(expected.exact), Grade.EXACT
+    rint = bool(np.all(expected.bound < 0.5)) and expected.whole.quantum == 1
+    return expected.bound, Grade.RINT if rint else Grade.PROVEN
+
+
+def _worst(
+    quantity: str,
+    got: NDArray[np.float64],
+    exact: NDArray[np.float64],
+    bound: NDArray[np.float64],
+    grade: Grade,
+    certificate: float,
+) -> Evidence:
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.where(got == exact, 0.0, np.abs(got - exact))
+        ratio = np.where(error == 0, 0.0, error / bound)
+    ratio = np.where(np.isnan(error), np.where(np.isinf(bound), 0.0, np.inf), np.where(np.isinf(bound), 0.0, ratio))
+    bad = ratio > 1
+    # among elements that are infinitely far beyond their bound, the one with the largest error is shown
+    rank = np.where(np.isinf(ratio) & np.isfinite(error), np.finfo(np.float64).max, ratio)
+    at = int(np.argmax(np.where(rank == rank.max(), np.nan_to_num(error, nan=np.inf), -1.0)))
+    index = tuple(int(i) for i in np.unravel_index(at, got.shape))
+    return Evidence(
+        quantity=quantity,
+        grade=Grade.FAIL if bad.any() else grade,
+        index=index,
+        got=float(got[index]),
+        expected=float(exact[index]),
+        error_over_bound=float(ratio[index]),
+        wrong=bad if bad.any() else None,
+        certificate=certificate,
+    )

@@ -1,0 +1,171 @@
+"""A case: one problem put to one implementation, as clauses see it.
+
+Clauses know no adapters.  They see the problem, what is right, and a function that answers: a `Case` asks it for the
+problem's own results and for variants (a permuted batch, x + v, another memory layout), and makes identical calls once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.oracle import Arithmetic, Expectation
+from conformance.problem import Geometry, Operands, Problem
+from conformance.problem.fills import HEADROOM
+
+__all__ = ["GRADIENTS", "Answer", "Case", "NotOffered", "Question", "Raised"]
+
+Array = NDArray[Any]
+GRADIENTS = ("dx", "dw", "db")
+
+
+class NotOffered(Exception):  # noqa: N818  (it is an answer, not an error)
+    """The implementation does not offer this problem, and says why."""
+
+
+class Raised(Exception):  # noqa: N818  (a record of someone else's error)
+    """The implementation raised: the type, text and traceback of its exception."""
+
+    def __init__(self, kind: str, text: str, traceback: str = "") -> None:
+        super().__init__(kind, text, traceback)
+        self.kind, self.text, self.traceback = kind, text, traceback
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Question:
+    """One call of an implementation: geometry, operands, their memory layout, and forward (y) or backward."""
+
+    geometry: Geometry
+    operands: Operands
+    memory: str
+    backward: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """The arrays that came back (y, or dx, dw and db), and what the call did to the operands.
+
+    modified: operands that it changed.  shared: results that share memory with an operand.
+    """
+
+    arrays: dict[str, Array]
+    modified: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
+class Case:
+    """One problem, one implementation.
+
+    answer: computes a `Question`; raises `Raised` or `NotOffered`.  offered: the quantities that it has.  claims: does it
+    claim a geometry?
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        answer: Callable[[Question], Answer],
+        *,
+        arithmetic: Arithmetic,
+        offered: frozenset[str],
+        claims: Callable[[Geometry], bool],
+    ) -> None:
+        self.problem, self.g, self.operands = problem, problem.geometry, problem.operands
+        self.arithmetic, self.offered, self.claims = arithmetic, offered, claims
+        self._answer = answer
+        self._known: dict[Any, Answer | Raised | NotOffered] = {}
+
+    def has(self, quantity: str) -> bool:
+        """Is the quantity offered, and does this geometry have it?"""
+        return quantity in self.offered and (quantity != "db" or self.g.bias != "none")
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The quantities to judge, in order."""
+        return tuple(q for q in ("y", *GRADIENTS) if self.has(q))
+
+    # ---- what is right ----
+    @functools.cached_property
+    def expected(self) -> Expectation:
+        return self.expect(self.g, self.operands)
+
+    def expect(self, g: Geometry, operands: Operands) -> Expectation:
+        """What is right for a variant whose operands lie on the problem's lattice."""
+        p = self.problem
+        return Expectation(g, operands, dtype=p.format, arithmetic=self.arithmetic, quantum=p.quantum)
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Can no sum round, not even with operands grown by what variants add (`HEADROOM`)?
+
+        Then results that algebra says are equal must be equal bit for bit (for transforms: after `settled`).
+        """
+        if not self.problem.integers:
+            return False
+        return all(self._exact(q) for q in self.offers)
+
+    def _exact(self, quantity: str) -> bool:
+        expected = self.expected[quantity]
+        if not expected.direct:
+            return bool(np.all(HEADROOM * expected.bound < 0.5))
+        n = int(expected.n.max()) if expected.n.size else 0
+        a = self.problem.amplitude
+        return HEADROOM * (n * a * a + a) <= 2**self.expected.precision
+
+    def settled(self, quantity: str, result: Array) -> Array:
+        """A result of exact data in float64; a transform's is rounded to the integers that its error cannot leave."""
+        values = result.astype(np.float64)
+        return values if self.expected[quantity].direct else np.rint(values)
+
+    # ---- what is answered ----
+    def __getitem__(self, quantity: str) -> Array:
+        """The problem's own y, dx, dw or db."""
+        return self.ask(quantity)
+
+    def ask(self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, **changes: Any) -> Array:
+        """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`)."""
+        return self.call(quantity, g, memory=memory, **changes).arrays[quantity]
+
+    def call(
+        self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any
+    ) -> Answer:
+        """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
+        question = Question(
+            geometry=g or self.g,
+            operands=self.operands.replace(**changes) if changes else self.operands,
+            memory=memory or self.problem.memory,
+            backward=quantity != "y",
+        )
+        key = (question.geometry, question.memory, question.backward, again, _content(changes))
+        if key not in self._known:
+            self._known[key] = self._put(question)
+        known = self._known[key]
+        if isinstance(known, Answer):
+            return known
+        raise known
+
+    def refusal(self, *, backward: bool, **changes: Any) -> Raised | None:
+        """The exception that answers impossible operands; None if there was none."""
+        operands = self.operands.replace(**changes)
+        answer = self._put(
+            Question(geometry=self.g, operands=operands, memory=self.problem.memory, backward=backward)
+        )
+        return answer if isinstance(answer, Raised) else None
+
+    def _put(self, question: Question) -> Answer | Raised | NotOffered:
+        try:
+            return self._answer(question)
+        except (Raised, NotOffered) as refusal:
+            return refusal
+
+
+def _content(changes: dict[str, Array | None]) -> Any:
+    """Operands by value, so that two clauses that ask the same share one call."""
+    return tuple((k, None if a is None else (a.shape, a.tobytes())) for k, a in sorted(changes.items()))

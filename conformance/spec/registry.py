@@ -1,0 +1,111 @@
+"""The registry: every clause by its id, which never changes."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from conformance.errors import UnknownClause
+from conformance.oracle import Evidence
+from conformance.spec.case import Case
+
+__all__ = ["CHAPTERS", "REGISTRY", "Clause", "Severity", "clause", "matching"]
+
+CHAPTERS = {
+    "FWD": "Forward",
+    "DEL": "Delta of the layer before",
+    "WGT": "Weight gradient",
+    "BIA": "Bias gradient",
+    "ALG": "Algebra",
+    "NUM": "Numerics",
+    "HYG": "Hygiene",
+}
+
+
+class Severity(enum.StrEnum):
+    """MUST decides conformance; SHOULD is reported and does not; INFO is measured."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+    INFO = "INFO"
+
+
+Property = Callable[[Case], Iterator[Evidence]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clause:
+    """One requirement.
+
+    check: the executable property; it yields the evidence that it gathers on one problem, and nothing where it does not
+    apply.  needs: the quantities that an adapter must offer for it.  variants: does it ask for more calls than the
+    problem's own?  (Then it is left out on large problems.)  falls_with: clauses whose failure on the same problem
+    explains this one's.  readers: numbers of the seed's readers whose question it answers.
+    """
+
+    id: str
+    severity: Severity
+    text: str
+    equation: str
+    source: str
+    check: Property = field(repr=False)
+    needs: tuple[str, ...]
+    variants: bool = False
+    falls_with: tuple[str, ...] = ()
+    readers: tuple[int, ...] = ()
+
+    @property
+    def chapter(self) -> str:
+        return self.id.partition("-")[0]
+
+
+REGISTRY: dict[str, Clause] = {}
+
+
+def clause(
+    id: str,  # noqa: A002  (a clause's id is its name)
+    text: str,
+    *,
+    equation: str,
+    source: str,
+    needs: Iterable[str],
+    severity: Severity = Severity.MUST,
+    variants: bool = False,
+    falls_with: Iterable[str] = (),
+    readers: Iterable[int] = (),
+) -> Callable[[Property], Property]:
+    """Register the decorated property as a clause."""
+
+    def register(check: Property) -> Property:
+        if id in REGISTRY:
+            raise ValueError(f"clause {id} is registered twice")
+        REGISTRY[id] = Clause(
+            id=id,
+            severity=severity,
+            text=text,
+            equation=equation,
+            source=source,
+            check=check,
+            needs=tuple(needs),
+            variants=variants,
+            falls_with=tuple(falls_with),
+            readers=tuple(readers),
+        )
+        return check
+
+    return register
+
+
+def matching(pattern: str = "*") -> list[Clause]:
+    """The clauses whose id matches a glob, in order of chapters.
+
+    Raises:
+        UnknownClause: none does.
+    """
+    found = [c for c in REGISTRY.values() if any(fnmatch.fnmatchcase(c.id, p) for p in pattern.upper().split(","))]
+    if not found:
+        raise UnknownClause(f"no clause matches {pattern!r}; there are {', '.join(REGISTRY)}")
+    chapters = list(CHAPTERS)
+    return sorted(found, key=lambda c: chapters.index(c.chapter))
