@@ -51,6 +51,10 @@ class Torch(Adapter):
             biases=frozenset({"none", "tied", "untied"}),
             convention="both",
             empty_batch=True,
+            arithmetic={
+                "f16": Arithmetic(accumulator="f32", partial_sums="f16"),
+                "bf16": Arithmetic(accumulator="f32", partial_sums="bf16"),
+            },
         )
 
     def versions(self) -> dict[str, str]:

@@ -137,26 +137,14 @@ def _outer(per_axis: list[Ints], factor: int, shape: tuple[int, ...]) -> Ints:
 
 def _padded(g: Geometry, x: Floats) -> Floats:
     out = np.zeros((*x.shape[:2], *g.padded_size))
-    _inner(g, out)[...] = x[(..., *_kept(g))]
+    out[(..., *g.inner)] = x[(..., *g.kept)]
     return out
 
 
 def _unpadded(g: Geometry, padded: Floats) -> Floats:
     out = np.zeros(g.x_shape)
-    out[(..., *_kept(g))] = _inner(g, padded)
+    out[(..., *g.kept)] = padded[(..., *g.inner)]
     return out
-
-
-def _kept(g: Geometry) -> tuple[slice, ...]:
-    """The part of x that negative padding leaves."""
-    return tuple(slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(g.size, g.padding, strict=True))
-
-
-def _inner(g: Geometry, padded: Floats) -> Floats:
-    """The part of the padded array that x fills."""
-    ends = zip(g.padded_size, g.padding, strict=True)
-    inner: Floats = padded[(..., *(slice(max(lo, 0), n - max(hi, 0)) for n, (lo, hi) in ends))]
-    return inner
 
 
 def _read_by(g: Geometry, t: tuple[int, ...]) -> tuple[slice, ...]:

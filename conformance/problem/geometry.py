@@ -127,6 +127,17 @@ class Geometry:
         spans = zip(self.padded_size, self.kernel_reach, self.stride, strict=True)
         return tuple((padded - reach) % s for padded, reach, s in spans)
 
+    @functools.cached_property
+    def kept(self) -> tuple[slice, ...]:
+        """The part of x, per spatial axis, that negative padding leaves."""
+        return tuple(slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(self.size, self.padding, strict=True))
+
+    @functools.cached_property
+    def inner(self) -> tuple[slice, ...]:
+        """The part of the padded input, per spatial axis, that `kept` fills; the rest of it is zeros."""
+        ends = zip(self.padded_size, self.padding, strict=True)
+        return tuple(slice(max(lo, 0), n - max(hi, 0)) for n, (lo, hi) in ends)
+
     @property
     def x_shape(self) -> Ints:
         return (self.batch, self.channels, *self.size)

@@ -1,10 +1,10 @@
 """A convolutional layer and its gradients: a dense layer whose neurons share their weights.
 
-What one output reads of the input is its *window*.  Write the windows as the columns of a matrix, and the kernels and
-errors as rows; each group g has its own three:
+What one output reads of the input is its *window*.  Write the windows as the columns of a matrix, the kernels
+and the errors as rows; each group g has its own three:
 
-    windows[g, (c,t), (n,o)] = x~[n, c, o*s + t*d - p_lo]     x~ is x with zeros outside
-    kernels[g, m, (c,t)]     = w'[m, c, t]                    w' is w for correlation, ROT180(w) for convolution
+    windows[g, (c,t), (n,o)] = x~[n, c, o*s + t*d - p_lo]    x~ is x with zeros outside
+    kernels[g, m, (c,t)]     = w'[m, c, t]                   w' is w for correlation, ROT180(w) for convolution
     errors[g, m, (n,o)]      = delta[n, m, o]
 
 Then backpropagation is that of the multilayer perceptron (@ is the matrix product, T the transpose):
@@ -14,19 +14,20 @@ Then backpropagation is that of the multilayer perceptron (@ is the matrix produ
     dw'      = errors @ windows^T        gradient_w        dC/dw = delta a
     db       = errors @ 1                gradient_b        dC/db = delta
 
-Sharing shows in two places.  Windows overlap: dx adds up what all of them hand back to the same input.  And one kernel
-serves every window: the products for dw and db sum over all of them.
+Sharing shows in two places.  Windows overlap: dx adds up what all of them hand back to the same input.  And one
+kernel serves every window: the products for dw and db sum over all of them.
 
-Shapes: x (N, C, *I), w (M, C/G, *K), b (M,) tied or (M, *O) untied, y and delta (N, M, *O), a gradient as its operand;
-any number of spatial axes, and N may be 0.  `stride` s and `dilation` d have one number a spatial axis, `padding` a
-pair (p_lo, p_hi); negative padding crops.
+Shapes: x (N, C, *I), w (M, C/G, *K), b (M,) tied or (M, *O) untied, y and delta (N, M, *O), each gradient as its
+operand; any number of spatial axes, and N may be 0.  `stride` s and `dilation` d have one number a spatial axis,
+`padding` a pair (p_lo, p_hi); negative padding crops.
 
 Numbers: plain sums of products, kept in float64 for float64 and in float32 for float32, float16 and bfloat16, and
-rounded once to the dtype of the operands.  Padding is multiplied as any input is: 0 times an infinite weight is NaN.
-Overflow and NaN warn as always in NumPy (np.errstate).  Memory: `windows` holds an input once for every window that
-reads it, up to K copies of x; that buys one large matrix product instead of many small ones.
+rounded once to the dtype of the operands.  Padding is multiplied as any input is: 0 times an infinite weight is
+NaN.  Overflow and NaN warn as always in NumPy (np.errstate).  Memory: `windows` holds an input once for every
+window that reads it, up to K copies of x; that buys one large matrix product instead of many small ones.
 
-Source ("the seed"): G. Gwardys, "Convolutional Neural Networks backpropagation: from intuition to derivation", 2016.
+Source ("the seed"): G. Gwardys, "Convolutional Neural Networks backpropagation: from intuition to derivation",
+2016.
 """
 
 from __future__ import annotations
@@ -47,16 +48,9 @@ Pads = Sequence[tuple[int, int]]
 
 
 def forward(
-    x: Array,
-    w: Array,
-    b: Array | None = None,
-    *,
-    stride: Ints,
-    padding: Pads,
-    dilation: Ints,
-    groups: int = 1,
-    convention: str = "correlation",
-) -> Array:
+    x: Array, w: Array, b: Array | None = None, *,
+    stride: Ints, padding: Pads, dilation: Ints, groups: int = 1, convention: str = "correlation",
+) -> Array:  # fmt: skip
     """y[n,m,o] = b[m] + sum_{c in g(m)} sum_t w'[m,c,t] x~[n, c, o*s + t*d - p_lo].
 
     Seed: z^{l+1} = w^{l+1} * sigma(z^l) + b^{l+1}.  One map, convolution: y = convolve2d(x, w, 'valid') + b.
@@ -76,17 +70,10 @@ def forward(
 
 
 def backward_delta(
-    delta: Array,
-    w: Array,
-    *,
-    size: Ints,
-    stride: Ints,
-    padding: Pads,
-    dilation: Ints,
-    groups: int = 1,
-    convention: str = "correlation",
-) -> Array:
-    """dx[n,c,i] = sum_{m : c in g(m)} sum_{t,o : o*s + t*d - p_lo = i} w'[m,c,t] delta[n,m,o], with i inside `size`.
+    delta: Array, w: Array, *, size: Ints,
+    stride: Ints, padding: Pads, dilation: Ints, groups: int = 1, convention: str = "correlation",
+) -> Array:  # fmt: skip
+    """dx[n,c,i] = sum_{m : c in g(m)} sum_{t,o : o*s + t*d - p_lo = i} w'[m,c,t] delta[n,m,o], for i in `size`.
 
     Each output hands its error back to all of its window; an input in no window gets 0.
     Seed: delta^l = delta^{l+1} * ROT180(w^{l+1}) sigma'(z^l), where sigma' belongs to the layer before.
@@ -103,7 +90,8 @@ def backward_delta(
     dpadded = _pad(dx, padding, wide)
     windows = _windows(dpadded, kernel, out, stride, dilation)
     dwindows = dwindows.reshape(windows.shape)
-    for tap in itertools.product([slice(None)], *map(range, kernel)):  # no two windows read one input by the same tap
+    # Windows overlap in memory, but what one tap of them all reads is disjoint: += is safe tap by tap.
+    for tap in itertools.product([slice(None)], *map(range, kernel)):
         windows[tap] += dwindows[tap]
     kept, place = _overlap(size, padding)
     dx[kept] = dpadded[place]
@@ -111,30 +99,23 @@ def backward_delta(
 
 
 def gradient_w(
-    x: Array,
-    delta: Array,
-    *,
-    kernel: Ints,
-    stride: Ints,
-    padding: Pads,
-    dilation: Ints,
-    groups: int = 1,
-    convention: str = "correlation",
-) -> Array:
-    """dw'[m,c,t] = sum_n sum_o delta[n,m,o] x~[n, c, o*s + t*d - p_lo]; dw = dw', or ROT180(dw') for convolution.
+    x: Array, delta: Array, *, kernel: Ints,
+    stride: Ints, padding: Pads, dilation: Ints, groups: int = 1, convention: str = "correlation",
+) -> Array:  # fmt: skip
+    """dw'[m,c,t] = sum_n sum_o delta[n,m,o] x~[n, c, o*s + t*d - p_lo], and dw from dw' as w from w'.
 
     Seed: dC/dw^l = delta^l * sigma(ROT180(z^{l-1})).
     One map, convolution, s = d = 1, p = 0: dw = convolve2d(rot180(x), delta, 'valid').
     """
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
-    (batch, channels), maps = x.shape[:2], delta.shape[1] if delta.ndim > 1 else 0
-    _check_delta(delta, (batch, maps, *out))
+    batch, channels = x.shape[:2]
+    _check_delta(delta, (batch, *delta.shape[1:2], *out))
     _check_groups(groups, channels, "channels")
     wide = _accumulator(x, delta)
     errors = _by_group(delta.swapaxes(0, 1), groups, wide)
     windows = _windows(_pad(x, padding, wide), kernel, out, stride, dilation)
     dw = errors @ windows.reshape(groups, channels // groups * math.prod(kernel), -1).swapaxes(1, 2)
-    dw = dw.reshape(maps, channels // groups, *kernel)
+    dw = dw.reshape(delta.shape[1], channels // groups, *kernel)
     return _oriented(dw, convention).astype(x.dtype, order="C", copy=False)
 
 
@@ -146,11 +127,12 @@ def gradient_b(delta: Array, *, untied: bool = False) -> Array:
     if delta.ndim < 3:
         raise ValueError(f"delta needs axes (N, M, *O), but has shape {delta.shape}")
     axes = (0,) if untied else (0, *range(2, delta.ndim))
-    return delta.sum(axis=axes, dtype=_accumulator(delta)).astype(delta.dtype, copy=False)
+    db: Array = delta.sum(axis=axes, dtype=_accumulator(delta))
+    return db.astype(delta.dtype, copy=False)
 
 
 class Convolution:
-    """A layer: it holds a kernel, a bias and their geometry, and keeps its last input (itself, not a copy) for backward.
+    """A layer: it holds a kernel, a bias and the geometry (keywords of `forward`), and keeps its last input itself.
 
     >>> layer = Convolution(np.array([[[1.0, 2.0]]]), stride=(1,), padding=((0, 0),), dilation=(1,))
     >>> layer.forward(np.array([[[3.0, 4.0, 5.0]]]))
@@ -190,9 +172,9 @@ def output_size(size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilation:
         raise ValueError(f"stride {tuple(stride)} and dilation {tuple(dilation)} must be at least 1")
     out = []
     for i, k, s, (lo, hi), d in zip(size, kernel, stride, padding, dilation, strict=True):
-        spare = i + lo + hi - d * (k - 1) - 1
-        if spare < 0 or k < 1 or i + min(lo, 0) + min(hi, 0) < 1:
-            raise ValueError(f"a kernel of {k} with dilation {d} does not fit an input of {i} with padding {lo}:{hi}")
+        spare, uncropped = i + lo + hi - d * (k - 1) - 1, i + min(lo, 0) + min(hi, 0)
+        if k < 1 or spare < 0 or uncropped < 1:
+            raise ValueError(f"kernel {k} with dilation {d} does not fit an input of {i} padded {lo}:{hi}")
         out.append(spare // s + 1)
     return tuple(out)
 

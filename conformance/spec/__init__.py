@@ -1,0 +1,18 @@
+"""The CLAUSES: what a conforming implementation must do, one chapter a file, each an executable property."""
+
+from conformance.spec import algebra, bias, delta, forward, hygiene, numerics, weight  # noqa: F401  (they register)
+from conformance.spec.case import Answer, Case, NotOffered, Question, Raised
+from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
+
+__all__ = [
+    "CHAPTERS",
+    "REGISTRY",
+    "Answer",
+    "Case",
+    "Clause",
+    "NotOffered",
+    "Question",
+    "Raised",
+    "Severity",
+    "matching",
+]

@@ -143,8 +143,9 @@ def groups_apart(case: Case) -> Iterator[Evidence]:
     alone = dataclasses.replace(g, groups=1, channels=channels, maps=maps)
     for group in sorted({0, g.groups - 1}):
         m, c = slice(group * maps, (group + 1) * maps), slice(group * channels, (group + 1) * channels)
-        b = None if case.operands.b is None else case.operands.b[m]
-        apart = case.ask("y", alone, x=case.operands.x[:, c], w=case.operands.w[m], b=b)
+        o = case.operands
+        b = None if o.b is None else o.b[m]
+        apart = case.ask("y", alone, x=o.x[:, c], w=o.w[m], b=b, delta=o.delta[:, m])
         together = case.settled("y", case["y"])[:, m]
         yield identical("y", together, case.settled("y", apart), f"group {group} beside the others and alone")
 

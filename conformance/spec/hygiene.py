@@ -1,0 +1,164 @@
+"""Chapter HYG: what every call owes its caller, whatever it computes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from conformance.oracle import Evidence, Grade, identical, wrong
+from conformance.problem.memory import REARRANGEMENTS
+from conformance.spec.algebra import VALUES
+from conformance.spec.case import Case
+from conformance.spec.registry import Severity, clause
+
+__all__: list[str] = []
+
+
+@clause(
+    "HYG-1",
+    "operands are left unmodified; results share no memory with them",
+    equation="x, w, b, delta after the call = before; no result overlaps an operand",
+    source="hygiene",
+    needs=[],
+)
+def operands_untouched(case: Case) -> Iterator[Evidence]:
+    for q in case.offers[:1] + case.offers[-1:]:
+        answer = case.call(q)
+        for name in answer.modified:
+            yield wrong(q, f"{'forward' if q == 'y' else 'backward'} changed its operand {name}")
+        for name in answer.shared:
+            yield wrong(name, f"{name} shares memory with an operand")
+        if not (answer.modified or answer.shared):
+            yield Evidence(quantity=q, grade=Grade.EXACT)
+
+
+@clause(
+    "HYG-2",
+    "the same call twice gives the same bits",
+    equation="f(x, w, b, delta) = f(x, w, b, delta), bitwise, on real data too",
+    source="hygiene",
+    severity=Severity.SHOULD,
+    needs=[],
+    variants=True,
+    falls_with=["HYG-3", "HYG-5"],
+)
+def repeatable(case: Case) -> Iterator[Evidence]:
+    for q in case.offers:
+        second = case.call(q, again=1).arrays[q]
+        yield identical(q, second, case[q], f"{q} of the same call, made twice")
+
+
+@clause(
+    "HYG-3",
+    "no state leaks from call to call: the second backward does not add to the first",
+    equation="f(A); f(B); f(A) gives the first f(A), bitwise on exact data",
+    source="hygiene; frameworks accumulate gradients",
+    needs=[],
+    variants=True,
+)
+def no_state(case: Case) -> Iterator[Evidence]:
+    if not case.exact:
+        return
+    o = case.operands
+    for q in case.offers:
+        first = case[q]
+        case.call(q, again=2, x=np.flip(o.x), delta=np.flip(o.delta))
+        third = case.call(q, again=2).arrays[q]
+        yield identical(q, case.settled(q, third), case.settled(q, first), f"{q} before and after a call on other data")
+
+
+@clause(
+    "HYG-4",
+    "any memory layout of the same values gives the same results",
+    equation="f(copies in Fortran order, sliced, reversed, channels-last, broadcast) = f(C-ordered copies)",
+    source="hygiene",
+    needs=[],
+    variants=True,
+)
+def any_memory(case: Case) -> Iterator[Evidence]:
+    if not case.exact:
+        return
+    others = ("c",) if case.problem.memory != "c" else tuple(REARRANGEMENTS)
+    for q in case.offers:
+        own = case.settled(q, case[q])
+        for memory in others:
+            other = case.settled(q, case.ask(q, memory=memory))
+            yield identical(q, other, own, f"{q} of operands in memory {memory} against {case.problem.memory}")
+
+
+@clause(
+    "HYG-5",
+    "every element of every result is written",
+    equation="results do not depend on what fresh memory held",
+    source="hygiene",
+    needs=[],
+    variants=True,
+    falls_with=VALUES,
+)
+def all_written(case: Case) -> Iterator[Evidence]:
+    if not case.exact:
+        return
+    for q in case.offers:
+        poison(case, q)
+        written = case.call(q, again=3).arrays[q]
+        yield identical(q, case.settled(q, written), case.settled(q, case[q]), f"{q} when fresh memory held NaN")
+
+
+def poison(case: Case, quantity: str) -> None:
+    """Leave NaN in memory that the next allocation of a result's size is likely to get."""
+    shape = case.g.shape_of(quantity) or ()
+    spoiled: list[Any] = [np.full(math.prod(shape), np.nan, case.problem.format.numpy) for _ in range(3)]
+    spoiled.clear()
+
+
+@clause(
+    "HYG-6",
+    "mismatched shapes are an error at once: not garbage, not a crash",
+    equation="x, w, b or delta of another size than the geometry gives  =>  an exception",
+    source="hygiene",
+    needs=[],
+    variants=True,
+)
+def refuses_nonsense(case: Case) -> Iterator[Evidence]:
+    g, o = case.g, case.operands
+    if not g.batch:
+        return
+    dtype = case.problem.format.numpy
+    wider = (g.batch, g.channels + g.groups, *g.size)
+    deeper = (g.maps, g.channels // g.groups + 1, *g.kernel)
+    last = (*g.output[:-1], g.output[-1] + 1)
+    nonsense = [
+        ("x", wider, f"x with {g.channels + g.groups} channels where the kernel takes {g.channels}", False),
+        ("w", deeper, f"w with {deeper[1]} channels a group where x has {deeper[1] - 1}", False),
+        ("delta", (g.batch, g.maps, *last), f"delta of size {last} where y has {g.output}", True),
+    ]
+    if o.b is not None:
+        longer = (g.maps + 1, *o.b.shape[1:])
+        nonsense.append(("b", longer, f"a bias for {g.maps + 1} maps where there are {g.maps}", False))
+    for name, shape, what, backward in nonsense:
+        if not any(case.has(q) for q in (("dx", "dw", "db") if backward else ("y",))):
+            continue
+        refusal = case.refusal(backward=backward, **{name: np.ones(shape, dtype)})
+        q = next(q for q in case.offers if (q != "y") == backward)
+        yield Evidence(quantity=q, grade=Grade.EXACT) if refusal else wrong(q, f"{what} was accepted without an error")
+
+
+@clause(
+    "HYG-7",
+    "empty batch gives empty y and dx, zero dw and db",
+    equation="N = 0  =>  y: (0, M, *O), dx: (0, C, *I), dw = 0, db = 0",
+    source="hygiene; empty sums are zero",
+    needs=[],
+    variants=True,
+)
+def empty_batch(case: Case) -> Iterator[Evidence]:
+    g, o = dataclasses.replace(case.g, batch=0), case.operands
+    if not case.claims(g):
+        return
+    for q in case.offers:
+        empty = case.ask(q, g, x=o.x[:0], delta=o.delta[:0])
+        yield identical(q, empty, np.zeros(g.shape_of(q) or ()), f"{q} of an empty batch")
