@@ -1,4 +1,4 @@
-"""The bundled NumPy convolution layer: made to be read beside the equations; it is tested, it never judges."""
+"""The bundled NumPy convolution layer, made to be read: it is tested, it never judges."""
 
 from conformance.reference.convolution import Convolution, backward_delta, forward, gradient_b, gradient_w
 

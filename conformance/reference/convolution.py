@@ -3,8 +3,8 @@
 What one output reads of the input is its *window*.  Write the windows as the columns of a matrix, the kernels
 and the errors as rows; each group g has its own three:
 
-    windows[g, (c,t), (n,o)] = x~[n, c, o*s + t*d - p_lo]    x~ is x with zeros outside
-    kernels[g, m, (c,t)]     = w'[m, c, t]                   w' is w for correlation, ROT180(w) for convolution
+    windows[g, (c,t), (n,o)] = x~[n, c, o*s + t*d - p_lo]   x~ is x with zeros outside
+    kernels[g, m, (c,t)]     = w'[m, c, t]                  w' is w for correlation, ROT180(w) for convolution
     errors[g, m, (n,o)]      = delta[n, m, o]
 
 Then backpropagation is that of the multilayer perceptron (@ is the matrix product, T the transpose):
@@ -14,20 +14,21 @@ Then backpropagation is that of the multilayer perceptron (@ is the matrix produ
     dw'      = errors @ windows^T        gradient_w        dC/dw = delta a
     db       = errors @ 1                gradient_b        dC/db = delta
 
-Sharing shows in two places.  Windows overlap: dx adds up what all of them hand back to the same input.  And one
-kernel serves every window: the products for dw and db sum over all of them.
+Sharing shows in two places.  Windows overlap: dx adds up what all of them hand back to the same input.  And
+one kernel serves every window: the products for dw and db sum over all of them.
 
-Shapes: x (N, C, *I), w (M, C/G, *K), b (M,) tied or (M, *O) untied, y and delta (N, M, *O), each gradient as its
-operand; any number of spatial axes, and N may be 0.  `stride` s and `dilation` d have one number a spatial axis,
-`padding` a pair (p_lo, p_hi); negative padding crops.
+Shapes: x (N, C, *I), w (M, C/G, *K), b (M,) tied or (M, *O) untied, y and delta (N, M, *O), each gradient as
+its operand; any number of spatial axes, and N may be 0.  `stride` s and `dilation` d have one number per
+spatial axis, `padding` has a pair (p_lo, p_hi); negative padding crops.
 
-Numbers: plain sums of products, kept in float64 for float64 and in float32 for float32, float16 and bfloat16, and
-rounded once to the dtype of the operands.  Padding is multiplied as any input is: 0 times an infinite weight is
-NaN.  Overflow and NaN warn as always in NumPy (np.errstate).  Memory: `windows` holds an input once for every
-window that reads it, up to K copies of x; that buys one large matrix product instead of many small ones.
+Numbers: plain sums of products, kept in float64 for float64 and in float32 for float32, float16 and bfloat16,
+and rounded once to the dtype of the operands.  Padding is multiplied as any input is: 0 times an infinite
+weight is NaN.  Overflow and NaN warn as always in NumPy (np.errstate).  Memory: `windows` holds an input once
+for every window that reads it, up to K copies of x; that buys one large matrix product instead of many small
+ones.
 
-Source ("the seed"): G. Gwardys, "Convolutional Neural Networks backpropagation: from intuition to derivation",
-2016.
+Source ("seed" below): G. Gwardys, "Convolutional Neural Networks backpropagation: from intuition to
+derivation".
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def backward_delta(
     delta: Array, w: Array, *, size: Ints,
     stride: Ints, padding: Pads, dilation: Ints, groups: int = 1, convention: str = "correlation",
 ) -> Array:  # fmt: skip
-    """dx[n,c,i] = sum_{m : c in g(m)} sum_{t,o : o*s + t*d - p_lo = i} w'[m,c,t] delta[n,m,o], for i in `size`.
+    """dx[n,c,i] = sum_{m : c in g(m)} sum_{t,o : o*s+t*d-p_lo = i} w'[m,c,t] delta[n,m,o], i in `size`.
 
     Each output hands its error back to all of its window; an input in no window gets 0.
     Seed: delta^l = delta^{l+1} * ROT180(w^{l+1}) sigma'(z^l), where sigma' belongs to the layer before.
@@ -127,12 +128,12 @@ def gradient_b(delta: Array, *, untied: bool = False) -> Array:
     if delta.ndim < 3:
         raise ValueError(f"delta needs axes (N, M, *O), but has shape {delta.shape}")
     axes = (0,) if untied else (0, *range(2, delta.ndim))
-    db: Array = delta.sum(axis=axes, dtype=_accumulator(delta))
+    db: Array = delta.astype(_accumulator(delta), order="C", copy=False).sum(axis=axes)
     return db.astype(delta.dtype, copy=False)
 
 
 class Convolution:
-    """A layer: it holds a kernel, a bias and the geometry (keywords of `forward`), and keeps its last input itself.
+    """A layer: holds w, b and the geometry (the keywords of `forward`), and its last input (itself, no copy).
 
     >>> layer = Convolution(np.array([[[1.0, 2.0]]]), stride=(1,), padding=((0, 0),), dilation=(1,))
     >>> layer.forward(np.array([[[3.0, 4.0, 5.0]]]))
@@ -165,7 +166,7 @@ def output_size(size: Ints, kernel: Ints, stride: Ints, padding: Pads, dilation:
     """O = floor((I + p_lo + p_hi - d (K - 1) - 1) / s) + 1 on every axis."""
     if not 0 < len(size) == len(kernel) == len(stride) == len(padding) == len(dilation):
         raise ValueError(
-            f"one entry a spatial axis is needed, at least one axis: size {tuple(size)}, kernel {tuple(kernel)}, "
+            f"each spatial axis needs one entry everywhere: size {tuple(size)}, kernel {tuple(kernel)}, "
             f"stride {tuple(stride)}, padding {tuple(padding)}, dilation {tuple(dilation)}"
         )
     if min(*stride, *dilation) < 1:
@@ -201,7 +202,7 @@ def _pad(x: Array, padding: Pads, wide: np.dtype[Any]) -> Array:
 
 
 def _overlap(size: Ints, padding: Pads) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The part of x that negative padding leaves, and its place in x~: position i of x is position i + p_lo there."""
+    """The part of x that negative padding leaves, and its place in x~, which is p_lo further."""
     kept = [slice(max(0, -lo), i + min(0, hi)) for i, (lo, hi) in zip(size, padding, strict=True)]
     place = [slice(part.start + lo, part.stop + lo) for part, (lo, _) in zip(kept, padding, strict=True)]
     return (..., *kept), (..., *place)

@@ -1,0 +1,184 @@
+"""From what the user wrote to an adapter: a bundled name, a file, or an entry point, each with an optional route.
+
+``python-torch`` · ``python-torch:nn-grad`` · ``./my_adapter.py`` · ``./my_adapter.py:route`` · ``entry:name``
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import conformance
+from conformance.adapter.protocol import Adapter
+from conformance.adapter.session import Session
+from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError
+
+__all__ = ["Bundled", "bundled", "connect", "load_class"]
+
+GROUP = "conformance.adapters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled:
+    """An adapter that comes with this project: found by its folder, read without importing it."""
+
+    name: str
+    path: Path
+    summary: str
+    routes: tuple[str, ...]
+
+
+def folder() -> Path:
+    """Where bundled adapters live: inside the wheel, or in the checkout."""
+    package = Path(conformance.__file__).parent
+    packed = package / "_bundled" / "adapters"
+    return packed if packed.is_dir() else package.parent / "adapters"
+
+
+def bundled() -> dict[str, Bundled]:
+    """The bundled adapters by name."""
+    found = {}
+    for path in sorted(folder().glob("[!_]*/adapter_*.py")):
+        text = path.read_text(encoding="utf-8")
+        summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        found[path.parent.name] = Bundled(
+            name=path.parent.name, path=path, summary=summary, routes=tuple(_routes(text))
+        )
+    return found
+
+
+def _routes(source: str) -> Iterator[str]:
+    """The keys of the literal ``routes`` in a class body, read from the source."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            for line in node.body:
+                target = line.target if isinstance(line, ast.AnnAssign) else None
+                targets = line.targets if isinstance(line, ast.Assign) else [target]
+                if any(isinstance(t, ast.Name) and t.id == "routes" for t in targets):
+                    if isinstance(value := getattr(line, "value", None), ast.Dict):
+                        yield from (str(k.value) for k in value.keys if isinstance(k, ast.Constant))
+
+
+def connect(target: str) -> Session:
+    """A session with the adapter that `target` names.
+
+    Raises:
+        AdapterNotFound: no such name, file, entry point, class or route (the user's mistake).
+        AdapterBroken: its file does not load, or it declares nonsense (the adapter's).
+    """
+    cls, route = _resolve(target)
+    if route and route not in cls.routes:
+        near = _near(route, list(cls.routes))
+        raise AdapterNotFound(f"{cls.__name__} has no route {route!r}{near}; it has {', '.join(cls.routes) or 'none'}")
+    try:
+        adapter = cls(route)
+        return Session(adapter, target)
+    except ConformanceError:
+        raise
+    except Exception as error:
+        raise AdapterBroken(f"{target}: creating its adapter raises {_told(error)}") from error
+
+
+def _resolve(target: str) -> tuple[type[Adapter], str]:
+    if target.startswith("entry:"):
+        return _entry_point(*_split(target.removeprefix("entry:")))
+    head, route = _split(target)
+    if head.endswith(".py") or "/" in head or "\\" in head:
+        return _from_file(Path(head), route)
+    known = bundled()
+    if head in known:
+        return load_class(known[head].path), route
+    if head in {e.name for e in importlib.metadata.entry_points(group=GROUP)}:
+        return _entry_point(head, route)
+    near = _near(head, [*known, *(e.name for e in importlib.metadata.entry_points(group=GROUP))])
+    raise AdapterNotFound(f"no adapter is called {head!r}{near}; `conformance list` shows all, a file is given as ./{head}.py")
+
+
+def _split(target: str) -> tuple[str, str]:
+    head, _, route = target.partition(":")
+    return head, route
+
+
+def _near(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:
+    points = {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
+    if name not in points:
+        raise AdapterNotFound(f"no entry point {name!r} in group {GROUP}{_near(name, list(points))}")
+    try:
+        cls = points[name].load()
+    except Exception as error:
+        raise AdapterBroken(f"entry point {name!r} ({points[name].value}) does not load: {_told(error)}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Adapter)):
+        raise AdapterBroken(f"entry point {name!r} is {cls!r}, not a subclass of conformance.Adapter")
+    return cls, route
+
+
+def _from_file(path: Path, route: str) -> tuple[type[Adapter], str]:
+    if not path.is_file():
+        raise AdapterNotFound(f"there is no file {str(path)!r}")
+    return load_class(path), route
+
+
+def load_class(path: Path) -> type[Adapter]:
+    """The one subclass of Adapter that a file defines."""
+    module = _load(path)
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Adapter) and value.__module__ == module.__name__
+    ]
+    public = [cls for cls in classes if not cls.__name__.startswith("_")]
+    if not public:
+        raise AdapterNotFound(f"{str(path)!r} defines no adapter: write a class that derives from conformance.Adapter")
+    if len(public) > 1:
+        names = ", ".join(cls.__name__ for cls in public)
+        raise AdapterNotFound(f"{str(path)!r} defines {len(public)} adapters ({names}): keep one a file, or use routes")
+    return public[0]
+
+
+def _load(path: Path) -> ModuleType:
+    """Import a file by its path, registered before it is executed (dataclasses in it look their module up)."""
+    path = path.resolve()
+    name = f"conformance_adapter_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise AdapterNotFound(f"{str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # an adapter may import its neighbours, now or later
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise AdapterBroken(f"{path.name} does not load: {_told(error, path)}") from error
+    return module
+
+
+def _told(error: BaseException, path: Path | None = None) -> str:
+    """An exception in one line, with the line of `path` that it came from."""
+    if isinstance(error, SyntaxError):
+        return f"syntax error in line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if path is None or f.filename == str(path)]
+    place = f" (line {frames[-1].lineno}: {frames[-1].line})" if path and frames else ""
+    missing = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        missing = f"; is {error.name.partition('.')[0]} installed in this environment?"
+    return f"{type(error).__name__}: {error}{place}{missing}"

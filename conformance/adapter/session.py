@@ -1,0 +1,184 @@
+"""An adapter at work: operands are handed over in its layout, results taken back, and the call is watched.
+
+Whatever happens inside is caught here and given its name: the implementation raised (`Raised`), the problem is not
+offered (`NotOffered`), or the adapter broke its contract (`AdapterBroken`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.adapter.protocol import Adapter, Unsupported
+from conformance.errors import AdapterBroken
+from conformance.oracle import Arithmetic
+from conformance.problem import Geometry, dtype_of
+from conformance.problem.memory import laid_out
+from conformance.spec import Answer, NotOffered, Question, Raised
+
+__all__ = ["Session"]
+
+Array = NDArray[Any]
+_LAYOUT = {"x": "x", "w": "w", "y": "x", "delta": "x", "dx": "x", "dw": "w"}
+
+
+class Session:
+    """One adapter under a name (``python-torch:autograd``), asked through `answer`."""
+
+    def __init__(self, adapter: Adapter, name: str) -> None:
+        self.adapter, self.name = adapter, name
+        self.capabilities = adapter.capabilities
+
+    # ---- what it claims ----
+    def refusal(self, g: Geometry, dtype: str) -> str | None:
+        """Why a geometry in a dtype (a code) is not offered; None if it is."""
+        claimed = self.capabilities.refusal(g, dtype)
+        return claimed or self.adapter.unsupported(g, dtype_of(dtype).name)
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        return self.capabilities.arithmetic_of(dtype)
+
+    # ---- what it answers ----
+    def answer(self, question: Question) -> Answer:
+        """One call.
+
+        Raises:
+            Raised: the implementation raised.  NotOffered: it does not do this problem.  AdapterBroken: the adapter's
+                results are not what the protocol asks for.
+        """
+        refusal = self.refusal(question.geometry, dtype_of(question.operands.x.dtype).code)
+        if refusal:
+            raise NotOffered(refusal)
+        return self.put(question)
+
+    def put(self, question: Question) -> Answer:
+        """One call, made even if the adapter does not claim it."""
+        needed = ("x", "w", "b", "delta") if question.backward else ("x", "w", "b")
+        pristine = {name: getattr(question.operands, name) for name in needed}
+        handed = {name: self._hand_over(name, a, question.memory) for name, a in pristine.items()}
+        before = {name: a.tobytes() for name, a in handed.items() if a is not None}
+        results = self._call(question, handed)
+        arrays = {name: self._take_back(name, result) for name, result in results.items()}
+        return Answer(
+            arrays={name: np.array(a) for name, a in arrays.items()},
+            modified=tuple(name for name, held in before.items() if handed[name].tobytes() != held),
+            shared=tuple(name for name, a in arrays.items() if _overlaps(a, handed.values())),
+        )
+
+    def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
+        with _watched(self.adapter):
+            if not question.backward:
+                return self._named({"y": self.adapter.forward(question.geometry, **handed)})
+            gradients = self.adapter.backward(question.geometry, **handed)
+        if not isinstance(gradients, tuple | list) or len(gradients) != 3:
+            raise AdapterBroken(
+                f"{self.name}: backward must return (dx, dw, db), None for what is not offered; "
+                f"it returned {_described(gradients)}"
+            )
+        named = dict(zip(("dx", "dw", "db"), gradients, strict=True))
+        if question.geometry.bias == "none":
+            del named["db"]
+        return self._named(named)
+
+    def _named(self, results: dict[str, Any]) -> dict[str, Any]:
+        """The results that are offered; each must be there."""
+        offered = {name: r for name, r in results.items() if name in self.capabilities.quantities}
+        for name, result in offered.items():
+            if result is None:
+                method = "forward" if name == "y" else "backward"
+                raise AdapterBroken(f"{self.name}: {method} returned None for {name}, which its capabilities declare")
+        return offered
+
+    # ---- layouts ----
+    def _order(self, name: str, ndim: int) -> tuple[int, ...] | None:
+        """For each axis of the adapter's array, the axis of ours; None where layouts do not apply."""
+        if name not in _LAYOUT:
+            return None
+        mine, letters = {
+            "x": (self.capabilities.x_layout, "NC"),
+            "w": (self.capabilities.w_layout, "OI"),
+        }[_LAYOUT[name]]
+        spatial = tuple(range(2, ndim))
+        order: list[int] = []
+        for letter in mine:
+            if letter in letters:
+                order.append(letters.index(letter))
+            elif not set(spatial) & set(order):
+                order.extend(spatial)
+        return tuple(order)
+
+    def _hand_over(self, name: str, a: Array | None, memory: str) -> Array | None:
+        """A copy of an operand in the adapter's layout and the problem's memory order."""
+        if a is None:
+            return None
+        order = self._order(name, a.ndim)
+        if memory == "broadcast":  # repeats along our first axis, wherever the adapter has it
+            a = laid_out(a, memory)
+            return a if order is None else a.transpose(order)
+        return laid_out(a if order is None else a.transpose(order), memory)
+
+    def _take_back(self, name: str, result: Any) -> Array:
+        try:
+            a = np.asarray(result)
+        except Exception as error:
+            raise AdapterBroken(f"{self.name}: {name} is {_described(result)}, not a numpy array") from error
+        if a.dtype.kind not in "fiub" and a.dtype.name != "bfloat16":
+            raise AdapterBroken(f"{self.name}: {name} is {_described(result)} of dtype {a.dtype}, not an array of numbers")
+        order = self._order(name, a.ndim)
+        return a if order is None or len(order) != a.ndim else a.transpose(np.argsort(order))
+
+
+@contextlib.contextmanager
+def _watched(adapter: Adapter) -> Iterator[None]:
+    """Give exceptions their names; keep prints off our standard output and warnings to the implementation."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except Unsupported as reason:
+        raise NotOffered(str(reason)) from None
+    except (Exception, SystemExit) as error:
+        fault = _adapters_fault(adapter, error)
+        if fault:
+            raise AdapterBroken(fault) from error
+        raise Raised(type(error).__name__, _one_line(str(error)), _where(error.__traceback__)) from error
+
+
+def _adapters_fault(adapter: Adapter, error: BaseException) -> str | None:
+    """Errors that only the wiring can cause: a missing method, an attribute that a Geometry does not have, an import."""
+    name = type(adapter).__name__
+    if isinstance(error, AttributeError) and isinstance(getattr(error, "obj", None), Geometry):
+        return f"{name} asks a Geometry for {error.name!r}, which it does not have ({_where(error.__traceback__)})"
+    if isinstance(error, NotImplementedError) and str(error).startswith(f"{name} has no "):
+        return f"{error}, though its capabilities declare its quantities"
+    if isinstance(error, ImportError):
+        return f"{name}: an import fails: {error} ({_where(error.__traceback__)})"
+    return None
+
+
+def _where(trace: TracebackType | None) -> str:
+    """file:line of the innermost frame."""
+    frames = traceback.extract_tb(trace)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _one_line(text: str, length: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def _described(value: Any) -> str:
+    kind = type(value).__name__
+    return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
+
+
+def _overlaps(a: Array, operands: Any) -> bool:
+    return any(o is not None and a.size and np.may_share_memory(a, o) for o in operands)

@@ -1,0 +1,81 @@
+"""The run: problems x clauses x one adapter -> a stream of judgements.  No printing.
+
+One `Case` a problem: the adapter's results are computed once and serve every clause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from conformance.adapter.session import Session
+from conformance.engine.corpus import Named
+from conformance.engine.fit import fitted
+from conformance.engine.judgement import Judgement, Status, judged
+from conformance.errors import AdapterBroken
+from conformance.problem import Problem
+from conformance.spec import Case, Clause, NotOffered, Raised
+
+__all__ = ["LARGE", "case_of", "judge", "judge_all"]
+
+LARGE = 200_000
+"""Multiplications of a forward pass from which on clauses that ask for more calls are left out."""
+
+
+def judge_all(session: Session, problems: Iterable[Named], clauses: list[Clause]) -> Iterator[list[Judgement]]:
+    """The judgements of each problem, fitted to what the adapter claims; a problem met before is left out."""
+    met: set[Problem] = set()
+    for named in problems:
+        problem = fitted(named.problem, session)
+        if problem not in met:
+            met.add(problem)
+            yield list(judge(session, problem, named.id, clauses))
+
+
+def judge(session: Session, problem: Problem, origin: str, clauses: Iterable[Clause]) -> Iterator[Judgement]:
+    """The judgements of one problem, one for each clause that applies to it."""
+    case = case_of(session, problem)
+    line = str(problem)
+    refusal = session.refusal(problem.geometry, problem.dtype)
+    for clause in clauses:
+        if clause.variants and problem.geometry.products > LARGE:
+            continue
+        lacking = sorted(set(clause.needs) - session.capabilities.quantities)
+        reason = refusal or (f"{', '.join(lacking)} not offered" if lacking else "")
+        if reason:
+            yield _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, reason)
+            continue
+        if not set(clause.needs) <= set(case.offers):
+            continue  # a geometry without a bias has no db
+        judgement = _judge(session, case, clause, line, origin)
+        if judgement is not None:
+            yield judgement
+
+
+def case_of(session: Session, problem: Problem) -> Case:
+    return Case(
+        problem,
+        session.answer,
+        arithmetic=session.arithmetic(problem.dtype),
+        offered=session.capabilities.quantities,
+        claims=lambda g: session.refusal(g, problem.dtype) is None,
+    )
+
+
+def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str) -> Judgement | None:
+    try:
+        return judged(session.name, clause.id, line, origin, clause.check(case))
+    except Raised as raised:
+        note = f"raises {raised}" + (f" ({raised.traceback})" if raised.traceback else "")
+        return _without_evidence(session, clause, line, origin, Status.CRASHED, note)
+    except NotOffered as reason:
+        return _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, str(reason))
+    except AdapterBroken as fault:
+        return _without_evidence(session, clause, line, origin, Status.BROKEN_ADAPTER, str(fault))
+
+
+def _without_evidence(
+    session: Session, clause: Clause, line: str, origin: str, status: Status, note: str
+) -> Judgement:
+    return Judgement(
+        adapter=session.name, clause=clause.id, problem=line, origin=origin, status=status, note=note
+    )

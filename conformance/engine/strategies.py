@@ -1,0 +1,94 @@
+"""Public Hypothesis strategies: what to draw to break wrong code.
+
+Sizes are distinct where they can be, kernels odd and even, strides with a remainder and larger than the kernel, padding
+unequal and as large as the kernel: data that break symmetry, always.  Everything drawn is possible and claimed.
+
+    from conformance.engine.strategies import geometries, problems
+
+    @given(problems(Capabilities(ranks={2}, stride=True)))
+    def test_mine(problem): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+from conformance.adapter.protocol import PADDINGS, Capabilities
+from conformance.problem import Geometry, Problem
+from conformance.problem.geometry import BIASES
+from conformance.problem.memory import MEMORIES
+
+__all__ = ["EVERYTHING", "geometries", "problems"]
+
+EVERYTHING = Capabilities(
+    ranks=frozenset({1, 2, 3}),
+    dtypes=frozenset({"f64", "f32", "f16", "bf16"}),
+    stride=True,
+    padding="negative",
+    dilation=True,
+    groups=True,
+    biases=frozenset(BIASES),
+    convention="both",
+    empty_batch=True,
+)
+"""Capabilities without a limit."""
+
+LARGEST_SIZE = {1: 40, 2: 14, 3: 8}
+
+
+@st.composite
+def geometries(draw: st.DrawFn, able: Capabilities = EVERYTHING) -> Geometry:
+    """A geometry within capabilities."""
+    rank = draw(st.sampled_from(sorted(able.ranks)))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3])) if able.groups else 1
+    per_group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    axes = [draw(_axis(able, LARGEST_SIZE[rank])) for _ in range(rank)]
+    return Geometry(
+        batch=draw(st.integers(0 if able.empty_batch else 1, 3)),
+        channels=groups * per_group[0],
+        maps=groups * per_group[1],
+        groups=groups,
+        size=tuple(a[0] for a in axes),
+        kernel=tuple(a[1] for a in axes),
+        stride=tuple(a[2] for a in axes),
+        padding=tuple(a[3] for a in axes),
+        dilation=tuple(a[4] for a in axes),
+        convention=draw(st.sampled_from(able.conventions)),
+        bias=draw(st.sampled_from([b for b in BIASES if b in able.biases])),
+    )
+
+
+@st.composite
+def _axis(draw: st.DrawFn, able: Capabilities, largest: int) -> tuple[int, int, int, tuple[int, int], int]:
+    """(size, kernel, stride, padding, dilation) of one axis, drawn so that the kernel fits."""
+    kernel = draw(st.integers(1, 5))
+    stride = draw(st.integers(1, 4)) if able.stride else 1
+    dilation = draw(st.integers(1, 3)) if able.dilation else 1
+    reach = dilation * (kernel - 1) + 1
+    most = min(reach + 1, largest // 2)
+    kind = PADDINGS.index(able.padding)
+    lo = draw(st.integers(-1 if kind == 3 else 0, most)) if kind else 0
+    hi = draw(st.integers(-1 if kind == 3 else 0, most)) if kind > 1 else lo
+    least = max(1, reach - lo - hi, 1 + max(-lo, 0) + max(-hi, 0))
+    return draw(st.integers(least, max(least, largest))), kernel, stride, (lo, hi), dilation
+
+
+@st.composite
+def problems(
+    draw: st.DrawFn,
+    able: Capabilities = EVERYTHING,
+    *,
+    offered: Callable[[Geometry, str], bool] = lambda _geometry, _dtype: True,
+) -> Problem:
+    """A problem within capabilities; `offered` may refuse more (geometry, dtype code)."""
+    dtype = draw(st.sampled_from(sorted(able.dtypes)))
+    geometry = draw(geometries(able).filter(lambda g: offered(g, dtype)))
+    return Problem(
+        geometry=geometry,
+        dtype=dtype,
+        fill=draw(st.sampled_from(["small", "small", "real", "sparse"])),
+        memory=draw(st.sampled_from(MEMORIES)),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
