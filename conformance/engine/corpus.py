@@ -2,6 +2,7 @@
 
 ``covering``  every pair of attribute classes (rank, dtype, stride, padding, ...): generated, see `covering`
 ``seed``      the post's own figures and every reader's case
+``sizes``     sizes at which kernels are tiled and vectorised, one axis at a time
 ``layers``    convolution layers of real networks at their true sizes
 
 A line is ``<id> <problem>``; the id, ``<set>/<name>`` or ``<network>/<layer>``, never changes.
@@ -19,7 +20,7 @@ from conformance.problem import Problem
 
 __all__ = ["SETS", "Named", "corpus", "parse"]
 
-SETS = ("covering", "seed", "layers")
+SETS = ("covering", "seed", "sizes", "layers")
 
 
 @dataclass(frozen=True, kw_only=True)

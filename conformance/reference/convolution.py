@@ -133,7 +133,7 @@ def gradient_b(delta: Array, *, untied: bool = False) -> Array:
 
 
 class Convolution:
-    """A layer: holds w, b and the geometry (the keywords of `forward`), and its last input (itself, no copy).
+    """A layer: holds w, b, the geometry (keywords as of `forward`), and its last input (itself, not a copy).
 
     >>> layer = Convolution(np.array([[[1.0, 2.0]]]), stride=(1,), padding=((0, 0),), dilation=(1,))
     >>> layer.forward(np.array([[[3.0, 4.0, 5.0]]]))

@@ -1,7 +1,7 @@
 """How long the reference layer takes on ResNet-50's 3x3 layers: at most three times as long as PyTorch.
 
-Both compute y, dx, dw and db in float32 on one thread of this process, alternately, so that whatever else the machine
-does disturbs both.  Judged is the ratio of the medians.
+Both compute y, dx, dw and db in float32 on one thread of this process, in turns, so that whatever else the
+machine does disturbs both.  Judged is the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ import pytest
 from conformance.reference import Convolution
 
 torch = pytest.importorskip("torch")
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    threadpool_limits = None
 
 LIMIT = 3.0
 ROUNDS = 9
@@ -30,15 +34,10 @@ def one_thread() -> Iterator[str]:
     """One thread for PyTorch and for NumPy's BLAS; says whether the second could be had."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    with contextlib.ExitStack() as stack:
-        stack.callback(torch.set_num_threads, before)
-        try:
-            import threadpoolctl
-        except ImportError:
-            yield "NumPy's BLAS NOT limited to one thread, for want of threadpoolctl: the ratio flatters it"
-        else:
-            stack.enter_context(threadpoolctl.threadpool_limits(1))
-            yield "one thread each"
+    limited = contextlib.nullcontext() if threadpool_limits is None else threadpool_limits(1)
+    with limited:
+        yield "one thread each" if threadpool_limits else "NumPy NOT limited to one thread: no threadpoolctl"
+    torch.set_num_threads(before)
 
 
 @pytest.mark.benchmark
