@@ -1,0 +1,114 @@
+"""One run of one adapter, whole: corpus first, then exploring, then findings, shrunk.
+
+    for event in Run(session, PROFILES["quick"]).events():
+        ...          # Remark (doctor), Judgement, Finding: in this order
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as hypothesis_seed
+
+from conformance.adapter.doctor import Remark, examine
+from conformance.adapter.session import Session
+from conformance.engine.corpus import Named, corpus
+from conformance.engine.findings import Finding, findings
+from conformance.engine.judgement import Judgement, Status
+from conformance.engine.profiles import Profile
+from conformance.engine.runner import judge, judge_all
+from conformance.engine.shrink import shrunk
+from conformance.engine.strategies import problems
+from conformance.problem import Problem, dtype_of
+from conformance.spec import REGISTRY, Clause, matching
+
+__all__ = ["Event", "Run", "drawn"]
+
+Event = Remark | Judgement | Finding
+
+LARGEST_TO_SHRINK = 200_000
+"""Multiplications of a problem above which shrinking starts from nothing smaller: it would take too long."""
+
+
+class Run:
+    """One adapter, a profile, and what narrows it: clauses (`only`), one dtype, problems given in place of the corpus."""
+
+    def __init__(
+        self,
+        session: Session,
+        profile: Profile,
+        *,
+        seed: int = 0,
+        only: str = "*",
+        dtype: str | None = None,
+        given_problems: tuple[Problem, ...] = (),
+    ) -> None:
+        self.session, self.profile, self.seed = session, profile, seed
+        self.clauses: list[Clause] = matching(only)
+        self.dtype = None if dtype is None else dtype_of(dtype).code
+        self._given = given_problems
+
+    def problems(self) -> list[Named]:
+        """What will be put to the adapter, before it is fitted to what it claims."""
+        if self._given:
+            return [Named(id="given", problem=p) for p in self._given]
+        named = [n for name in self.profile.corpora for n in corpus(name)]
+        named = [n for n in named if n.problem.geometry.products <= self.profile.largest]
+        named += [Named(id="explored", problem=p) for p in drawn(self.session, self.profile.explored, self.seed)]
+        if self.dtype is None:
+            return named
+        return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
+
+    def events(self) -> Iterator[Event]:
+        """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem."""
+        remarks = list(examine(self.session))
+        yield from remarks
+        if not all(r.ok for r in remarks):
+            return
+        failed: list[Judgement] = []
+        for judgements in judge_all(self.session, self.problems(), self.clauses):
+            yield from judgements
+            failed += [j for j in judgements if j.status.failed]
+        for finding in findings(failed):
+            yield self._shrunk(finding)
+
+    def _shrunk(self, finding: Finding) -> Finding:
+        problem = Problem.parse(finding.problem)
+        if problem.geometry.products > LARGEST_TO_SHRINK:
+            return finding
+        clause = REGISTRY[finding.clause]
+        smallest = shrunk(problem, lambda p: self._fails(p, clause, finding.status), seed=self.seed)
+        again = [j for j in judge(self.session, smallest, finding.judgement.origin, [clause]) if j.status.failed]
+        if not again:  # it does not fail every time: the problem that was seen to fail stands
+            return finding
+        return dataclasses.replace(finding, judgement=again[0], shrunk=True)
+
+    def _fails(self, problem: Problem, clause: Clause, status: Status) -> bool:
+        if self.session.refusal(problem.geometry, problem.dtype) is not None:
+            return False
+        return any(j.status is status for j in judge(self.session, problem, "", [clause]))
+
+
+def drawn(session: Session, count: int, seed: int) -> list[Problem]:
+    """`count` problems that the adapter offers, drawn by Hypothesis from `seed`."""
+    found: list[Problem] = []
+    if not count:
+        return found
+    strategy = problems(session.capabilities, offered=lambda g, dtype: session.refusal(g, dtype) is None)
+
+    @hypothesis_seed(seed)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(problem: Problem) -> None:
+        found.append(problem)
+
+    collect()
+    return found

@@ -1,0 +1,196 @@
+"""A report: header, remarks, judgements, findings, footer, as JSON lines with a versioned schema.
+
+One record a line, in the order in which things happened, so that a run can be followed and a file that was cut off is
+known by its missing footer.  Numbers that JSON cannot write (infinities, NaN) are the strings ``inf``, ``-inf``, ``nan``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from conformance.adapter.doctor import Remark
+from conformance.engine.findings import Finding
+from conformance.engine.judgement import Judgement, Status, joined
+from conformance.errors import ReportError
+from conformance.spec import REGISTRY, Clause, Severity
+
+__all__ = ["SCHEMA", "Report", "Row", "read", "record", "schema"]
+
+SCHEMA = "conformance-report/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One clause over all problems of one adapter."""
+
+    clause: Clause
+    status: Status
+    problems: int
+    weak: int
+    unsupported: int
+    grade: str
+    error_over_bound: float
+    reason: str
+
+
+@dataclass(kw_only=True)
+class Report:
+    """All records of one run; `footer` is None if the file was cut off."""
+
+    header: dict[str, Any]
+    remarks: list[tuple[str, Remark]] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    footer: dict[str, Any] | None = None
+
+    @property
+    def adapters(self) -> list[str]:
+        return [a["name"] for a in self.header["adapters"]]
+
+    def rows(self, adapter: str) -> list[Row]:
+        """A row for every clause that was asked for, in order."""
+        by_clause: dict[str, list[Judgement]] = {id_: [] for id_ in self.header["clauses"]}
+        for j in self.judgements:
+            if j.adapter == adapter:
+                by_clause[j.clause].append(j)
+        broken = any(not r.ok for name, r in self.remarks if name == adapter)
+        return [_row(REGISTRY[id_], js, broken=broken) for id_, js in by_clause.items()]
+
+    def findings_of(self, adapter: str) -> list[Finding]:
+        return [f for f in self.findings if f.adapter == adapter]
+
+    def exit_code(self) -> int:
+        """0 conforms, 1 does not (or nothing was judged with power), 3 an adapter is broken."""
+        return max((self.exit_code_of(a) for a in self.adapters), default=1)
+
+    def exit_code_of(self, adapter: str) -> int:
+        rows = self.rows(adapter)
+        if any(r.status is Status.BROKEN_ADAPTER for r in rows):
+            return 3
+        musts = [r.status for r in rows if r.clause.severity is Severity.MUST]
+        if any(s.failed for s in musts) or Status.PASS not in (r.status for r in rows):
+            return 1
+        return 0
+
+    def verdict(self, adapter: str) -> str:
+        """One sentence."""
+        rows = self.rows(adapter)
+        count = {s: sum(r.status is s for r in rows) for s in Status}
+        aside = [f"{count[s]} {s.lower()}" for s in (Status.WEAK, Status.UNSUPPORTED, Status.KNOWN) if count[s]]
+        tail = f" ({', '.join(aside)})" if aside else ""
+        failed = sum(r.status.failed for r in rows if r.clause.severity is Severity.MUST)
+        should = sum(r.status.failed for r in rows if r.clause.severity is not Severity.MUST)
+        if any(r.status is Status.BROKEN_ADAPTER for r in rows):
+            return f"{adapter}: the adapter is broken; the implementation was not judged"
+        if failed:
+            return f"{adapter} does not conform: {failed} of {len(rows)} clauses fail{tail}"
+        if not count[Status.PASS]:
+            return f"{adapter}: nothing was judged with power{tail}"
+        warned = f", {should} SHOULD clauses fail" if should else ""
+        return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
+
+
+def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
+    ran = [j for j in judgements if j.status is not Status.UNSUPPORTED]
+    graded = [j for j in ran if j.grade]
+    status = Status.BROKEN_ADAPTER if broken else joined(j.status for j in judgements)
+    telling = next((j.note for j in judgements if j.status is status and j.note), "")
+    return Row(
+        clause=clause,
+        status=status,
+        problems=len(ran),
+        weak=sum(j.status is Status.WEAK for j in ran),
+        unsupported=len(judgements) - len(ran),
+        grade=max(graded, key=lambda j: _GRADES.index(j.grade)).grade if graded else "",
+        error_over_bound=max((j.error_over_bound for j in graded), default=0.0),
+        reason=telling if status in (Status.UNSUPPORTED, Status.BROKEN_ADAPTER) else "",
+    )
+
+
+_GRADES = ("EXACT", "EXACT_ROUNDED", "RINT", "PROVEN", "FAIL")
+
+
+# ---- JSON lines ----
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of one line."""
+    text = resources.files("conformance.report").joinpath("report.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def record(kind: str, content: Any, **more: Any) -> str:
+    """One line of a report (without the newline)."""
+    fields = dataclasses.asdict(content) if dataclasses.is_dataclass(content) and not isinstance(content, type) else content
+    return json.dumps({"record": kind, **more, **_plain(fields)}, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    return value
+
+
+def read(path: Path) -> Report:
+    """The report of a file.
+
+    Raises:
+        ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
+    records = list(_records(lines, path))
+    if not records or records[0]["record"] != "header":
+        raise ReportError(f"{path} does not begin with the header of a report")
+    report = Report(header=records[0])
+    for r in records[1:]:
+        _add(report, r)
+    return report
+
+
+def _records(lines: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:
+    validator = jsonschema.Draft202012Validator(schema())
+    for number, line in enumerate(lines, start=1):
+        try:
+            loaded = json.loads(line)
+            validator.validate(loaded)
+        except (ValueError, RecursionError) as error:
+            raise ReportError(f"{path}, line {number}: not JSON ({error})") from error
+        except jsonschema.ValidationError as error:
+            raise ReportError(f"{path}, line {number}: not a record of {SCHEMA}: {error.message}") from error
+        yield loaded
+
+
+def _add(report: Report, r: dict[str, Any]) -> None:
+    kind = r.pop("record")
+    if kind == "remark":
+        report.remarks.append((r.pop("adapter"), Remark(**r)))
+    elif kind == "judgement":
+        report.judgements.append(_judgement(r))
+    elif kind == "finding":
+        own = {**r, "status": Status(r["status"]), "fallen": tuple(r["fallen"])}
+        report.findings.append(Finding(**{**own, "judgement": _judgement(r["judgement"])}))
+    elif kind == "footer":
+        report.footer = r
+
+
+def _judgement(r: dict[str, Any]) -> Judgement:
+    numbers = {k: float(r[k]) if isinstance(r[k], str) else r[k] for k in ("got", "expected", "error_over_bound")}
+    index = None if r["index"] is None else tuple(r["index"])
+    return Judgement(**{**r, **numbers, "index": index, "status": Status(r["status"])})
