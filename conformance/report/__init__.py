@@ -1,0 +1,1 @@
+"""What is SHOWN: a run's records as JSON lines, and the tables made from them."""

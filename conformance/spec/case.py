@@ -140,7 +140,7 @@ class Case:
         question = Question(
             geometry=g or self.g,
             operands=self.operands.replace(**changes) if changes else self.operands,
-            memory=memory or self.problem.memory,
+            memory=memory or self._memory(changes),
             backward=quantity != "y",
         )
         key = (question.geometry, question.memory, question.backward, again, _content(changes))
@@ -155,9 +155,13 @@ class Case:
         """The exception that answers impossible operands; None if there was none."""
         operands = self.operands.replace(**changes)
         answer = self._put(
-            Question(geometry=self.g, operands=operands, memory=self.problem.memory, backward=backward)
+            Question(geometry=self.g, operands=operands, memory=self._memory(changes), backward=backward)
         )
         return answer if isinstance(answer, Raised) else None
+
+    def _memory(self, changes: dict[str, Any]) -> str:
+        """The problem's layout; but only the problem's own operands can be relied on to repeat one item."""
+        return "c" if changes and self.problem.memory == "broadcast" else self.problem.memory
 
     def _put(self, question: Question) -> Answer | Raised | NotOffered:
         try:

@@ -23,7 +23,7 @@ from conformance.problem import QUANTITIES, Geometry, Operands
 
 Choose = Callable[[int, int], int]
 
-SEEDS = range(24)
+SEEDS = range(20)
 PROBLEMS_A_SEED = 100
 
 
@@ -103,7 +103,7 @@ def test_four_derivations_agree_bit_for_bit(seed: int) -> None:
 
 
 @settings(
-    max_examples=400, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_four_derivations_agree_on_whatever_hypothesis_draws(data: st.DataObject, seed: int) -> None:
@@ -278,7 +278,8 @@ MUTANTS = {
         rotation, "_stuffed_delta", lambda g, delta: np.pad(delta, [(0, 0)] * 2 + [
             (0, padded - reach + 1 - n) for padded, reach, n in zip(g.padded_size, g.kernel_reach, g.output, strict=True)
         ]), ("dx by rotation", "dw by rotation")),
-    "the stride's remainder is forgotten": (rotation, "_every", lambda steps: (slice(None),) * len(steps), ()),
+    "every window gives an output, whatever the stride": (
+        rotation, "_every", lambda steps: (slice(None),) * len(steps), ("an exception",)),
     "the matrix does not know the padding": (matrix, "_reader", _without_padding, ("y by matrix", "dx by matrix")),
     "windows are added back without dilation": (vectorised, "_read_by", _read_without_dilation, ("dx by vectorised",)),
 }  # fmt: skip

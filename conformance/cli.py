@@ -1,0 +1,145 @@
+"""The command line: parse, call, print.  Heavy imports wait until a command needs them.
+
+Exit codes: 0 the implementation conforms; 1 it does not; 2 the call was wrong; 3 an adapter or this program is broken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance import __version__
+from conformance.errors import ConformanceError
+
+if TYPE_CHECKING:
+    from conformance.engine.run import Event, Run
+
+__all__ = ["main"]
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Commands(click.Group):
+    """Errors of ours end in one sentence and their exit code, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConformanceError as error:
+            click.echo(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
+            sys.exit(error.exit_code)
+
+
+_FAULT = {
+    "user": "the call has to change",
+    "adapter": "the adapter has to be mended",
+    "harness": "a defect of this program: please report it",
+}
+
+
+@click.group(cls=_Commands, context_settings=CONTEXT, epilog=(__doc__ or "").partition("\n\n")[2])
+@click.version_option(__version__, prog_name="conformance")
+def main() -> None:
+    """Does an implementation of convolutional layers compute the right gradients?"""
+
+
+@main.command()
+@click.argument("adapters", nargs=-1, required=True, metavar="ADAPTER...")
+@click.option("--profile", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of the drawn problems")
+@click.option("--only", default="*", metavar="GLOB", help="clauses to judge, as in 'DEL-*,WGT-1'")
+@click.option("--problem", "lines", multiple=True, metavar="LINE", help="judge this problem instead of the corpus")
+@click.option("--dtype", metavar="NAME", help="all problems in one dtype: f64, f32, f16 or bf16")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write report.jsonl and report.md there")
+@click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
+def run(
+    adapters: tuple[str, ...],
+    profile: str,
+    seed: int,
+    only: str,
+    lines: tuple[str, ...],
+    dtype: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge implementations: a bundled name, ./file.py, or entry:name; each may be followed by :route."""
+    from conformance.adapter.connect import connect
+    from conformance.engine.profiles import PROFILES
+    from conformance.engine.run import Run
+    from conformance.problem import Problem
+    from conformance.report.table import rendered
+    from conformance.report.write import Writer, prepare, write_markdown
+
+    given = tuple(Problem.parse(line) for line in lines)
+    names = list(dict.fromkeys(adapters))
+    runs = [
+        Run(connect(name), PROFILES[profile], seed=seed, only=only, dtype=dtype, given_problems=given)
+        for name in names
+    ]
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(prepare(out).open("w", encoding="utf-8")) if out else None
+        writer = Writer(runs, profile=profile, only=only, stream=sys.stdout if as_json else stream)
+        for one in runs:
+            for event in _with_progress(one, quiet=as_json):
+                writer.add(one.session.name, event)
+        report = writer.close()
+    if out:
+        write_markdown(report, out)
+    if not as_json:
+        click.echo(rendered(report), nl=False)
+    sys.exit(report.exit_code())
+
+
+def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
+    """The run's events; on a terminal with a bar that counts problems, elsewhere silently."""
+    if quiet or not sys.stderr.isatty():
+        yield from run.events()
+        return
+    met = ""
+    with click.progressbar(length=len(run.problems()), label=run.session.name, file=sys.stderr) as bar:
+        for event in run.events():
+            problem = getattr(event, "problem", "")
+            if problem != met:
+                met = problem
+                bar.update(1)
+            yield event
+
+
+@main.command("list")
+def list_adapters() -> None:
+    """The bundled adapters and their routes."""
+    from tabulate import tabulate
+
+    from conformance.adapter.connect import bundled
+
+    rows = [(b.name, ", ".join(b.routes), b.summary) for b in bundled().values()]
+    click.echo(tabulate(rows, headers=("adapter", "routes", "what it asks"), tablefmt="simple"))
+
+
+@main.command()
+@click.argument("clause", default="*", metavar="[ID]")
+def spec(clause: str) -> None:
+    """The specification: all clauses, or those whose id matches ID (a glob)."""
+    from conformance.spec import matching
+    from conformance.spec.document import described
+
+    click.echo("\n\n".join(described(c) for c in matching(clause)))
+
+
+@main.command()
+@click.argument("adapter", metavar="ADAPTER")
+def doctor(adapter: str) -> None:
+    """Is an adapter wired rightly?  Exit code 3 if it is not."""
+    from conformance.adapter.connect import connect
+    from conformance.adapter.doctor import examine
+
+    sound = True
+    for remark in examine(connect(adapter)):
+        click.echo(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {remark.text}")
+        sound &= remark.ok
+    sys.exit(0 if sound else 3)

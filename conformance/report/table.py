@@ -1,0 +1,128 @@
+"""The tables of a report, for a terminal or as markdown: one row a clause, one row a finding, a matrix of adapters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from tabulate import tabulate
+
+from conformance.engine.findings import Finding
+from conformance.engine.judgement import Judgement
+from conformance.report.model import Report, Row
+
+__all__ = ["STYLES", "rendered"]
+
+STYLES = {"terminal": "simple", "markdown": "github"}
+
+
+def rendered(report: Report, style: str = "terminal") -> str:
+    """The whole report as text."""
+    parts = list(_parts(report, STYLES[style], "## " if style == "markdown" else ""))
+    title = "# Conformance report\n\n" if style == "markdown" else ""
+    return title + "\n\n".join(parts) + "\n"
+
+
+def _parts(report: Report, table: str, heading: str) -> Iterator[str]:
+    yield _about(report)
+    for adapter in report.adapters:
+        yield f"{heading}{adapter}: clauses"
+        yield _clauses(report.rows(adapter), table)
+        found = report.findings_of(adapter)
+        if found:
+            yield f"{heading}{adapter}: findings"
+            yield _findings(found, table)
+        yield from _remarks(report, adapter)
+    if len(report.adapters) > 1:
+        yield f"{heading}Matrix"
+        yield _matrix(report, table)
+    yield "\n".join(report.verdict(adapter) for adapter in report.adapters)
+    if report.footer is None:
+        yield "This report was cut off: it has no footer, and what is missing is not known."
+
+
+def _about(report: Report) -> str:
+    h = report.header
+    versions = ", ".join(f"{name} {version}" for name, version in h["versions"].items())
+    lines = [f"profile {h['profile']}, seed {h['seed']}, clauses {h['only']}; {versions}; {h['platform']}"]
+    for a in h["adapters"]:
+        libraries = ", ".join(f"{name} {version}" for name, version in a["versions"].items())
+        classes = "; ".join(f"{dtype} {c}" for dtype, c in a["arithmetic"].items())
+        lines.append(f"{a['name']}: {libraries or 'no versions stated'}; arithmetic: {classes}")
+    return "\n\n".join(lines)
+
+
+def _clauses(rows: list[Row], table: str) -> str:
+    headers = ("clause", "", "sentence", "status", "problems", "weak", "grade", "error/bound")
+    body = [
+        (
+            row.clause.id,
+            row.clause.severity,
+            row.clause.text,
+            f"{row.status}: {row.reason}" if row.reason else row.status,
+            row.problems,
+            row.weak or "",
+            row.grade.lower().replace("_", "-"),
+            _ratio(row.error_over_bound) if row.problems else "",
+        )
+        for row in rows
+    ]
+    return _tabulated(body, headers, table, (None, None, 60, 30, None, None, None, None))
+
+
+def _findings(found: list[Finding], table: str) -> str:
+    headers = ("clause", "", "falls with it", "problems", "smallest problem", "what was seen")
+    body = [
+        (
+            f.clause,
+            f"{f.severity} {f.status}",
+            ", ".join(f.fallen),
+            f.problems,
+            f.problem if f.shrunk else f"{f.problem} (not shrunk)",
+            seen(f.judgement),
+        )
+        for f in found
+    ]
+    return _tabulated(body, headers, table, (None, None, 24, None, 36, 48))
+
+
+def seen(j: Judgement) -> str:
+    """Got against expected at the worst element, and how far beyond the bound."""
+    parts = [j.note] if j.note else []
+    if j.index is not None:
+        place = f"{j.quantity}[{', '.join(map(str, j.index))}]"
+        parts.append(f"{place} is {_number(j.got)}, right is {_number(j.expected)}")
+        beyond = "exactness is demanded" if math.isinf(j.error_over_bound) else f"{_ratio(j.error_over_bound)} x the bound"
+        parts.append(f"{j.wrong} wrong elements; {beyond}")
+    return "; ".join(parts)
+
+
+def _remarks(report: Report, adapter: str) -> Iterator[str]:
+    told = [r for name, r in report.remarks if name == adapter and (not r.ok or "though it is not claimed" in r.text)]
+    if told:
+        yield "\n".join(f"doctor: {r.text}" for r in told)
+
+
+def _matrix(report: Report, table: str) -> str:
+    rows = {adapter: report.rows(adapter) for adapter in report.adapters}
+    clauses = [row.clause.id for row in next(iter(rows.values()))]
+    body = [(id_, *(str(rows[a][k].status) for a in report.adapters)) for k, id_ in enumerate(clauses)]
+    return _tabulated(body, ("clause", *report.adapters), table, (None,) * (1 + len(rows)))
+
+
+def _tabulated(
+    body: list[tuple[object, ...]], headers: tuple[str, ...], table: str, widths: tuple[int | None, ...]
+) -> str:
+    wrap = {} if table == "github" else {"maxcolwidths": list(widths)}
+    cells = [[str(cell).replace("|", "\\|") if table == "github" else str(cell) for cell in row] for row in body]
+    return tabulate(cells, headers=headers, tablefmt=table, disable_numparse=True, **wrap)
+
+
+def _ratio(value: float) -> str:
+    if math.isinf(value):
+        return "inf"
+    return "0" if value == 0 else f"{value:.2g}"
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.9g}"

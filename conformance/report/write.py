@@ -1,0 +1,118 @@
+"""Writing a report while its run goes on: every record is flushed as it is made, so a cut-off run keeps what it had."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+import conformance
+from conformance.adapter.doctor import Remark
+from conformance.adapter.session import Session
+from conformance.engine.findings import Finding
+from conformance.engine.judgement import Judgement
+from conformance.engine.run import Event, Run
+from conformance.errors import OutputError
+from conformance.problem import DTYPES
+from conformance.report.model import SCHEMA, Report, record
+from conformance.report.table import rendered
+
+__all__ = ["FILE", "Writer", "prepare"]
+
+FILE = "report.jsonl"
+
+
+def prepare(folder: Path) -> Path:
+    """The report's file in a folder that can be written, made if it is not there.
+
+    Raises:
+        OutputError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text("", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"the folder {str(folder)!r} cannot be written: {error.strerror or error}") from error
+    return folder / FILE
+
+
+class Writer:
+    """Collects a run's events in a `Report`, and writes each as a line to `stream` if there is one."""
+
+    def __init__(self, runs: list[Run], *, profile: str, only: str, stream: TextIO | None = None) -> None:
+        self.report = Report(header=header(runs, profile=profile, only=only))
+        self._stream = stream
+        self._line(record("header", self.report.header))
+
+    def add(self, adapter: str, event: Event) -> None:
+        if isinstance(event, Remark):
+            self.report.remarks.append((adapter, event))
+            self._line(record("remark", event, adapter=adapter))
+        elif isinstance(event, Judgement):
+            self.report.judgements.append(event)
+            self._line(record("judgement", event))
+        elif isinstance(event, Finding):
+            self.report.findings.append(event)
+            self._line(record("finding", event))
+
+    def close(self) -> Report:
+        """Write the footer."""
+        report = self.report
+        report.footer = {
+            "finished": _now(),
+            "judgements": len(report.judgements),
+            "findings": len(report.findings),
+            "exit_code": report.exit_code(),
+            "verdicts": [report.verdict(a) for a in report.adapters],
+        }
+        self._line(record("footer", report.footer))
+        return report
+
+    def _line(self, line: str) -> None:
+        if self._stream is not None:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+def header(runs: list[Run], *, profile: str, only: str) -> dict[str, Any]:
+    """What a reader must know to repeat the run: versions of everything, profile, seed, clauses, adapters."""
+    packages = ("scipy", "hypothesis", "ml_dtypes")
+    versions = {"conformance": conformance.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "schema": SCHEMA,
+        "versions": versions,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "started": _now(),
+        "profile": profile,
+        "seed": runs[0].seed,
+        "only": only,
+        "dtype": runs[0].dtype,
+        "clauses": [c.id for c in runs[0].clauses],
+        "adapters": [_described(run.session) for run in runs],
+    }
+
+
+def _described(session: Session) -> dict[str, Any]:
+    able = session.capabilities
+    claims = {f.name: getattr(able, f.name) for f in dataclasses.fields(able) if f.name != "arithmetic"}
+    return {
+        "name": session.name,
+        "versions": dict(session.adapter.versions()),
+        "capabilities": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in claims.items()},
+        "arithmetic": {DTYPES[d].name: str(able.arithmetic_of(d)) for d in DTYPES if d in able.dtypes},
+    }
+
+
+def write_markdown(report: Report, folder: Path) -> None:
+    """report.md beside the JSON lines."""
+    (folder / "report.md").write_text(rendered(report, "markdown"), encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
