@@ -19,6 +19,7 @@ from conformance.spec import REGISTRY, Severity
 __all__ = ["Finding", "findings"]
 
 STATE = "HYG-3"
+SIZES = ("FWD-2", "DEL-2", "WGT-2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,42 +50,64 @@ def findings(judgements: Iterable[Judgement]) -> list[Finding]:
     for j in judgements:
         if j.status.failed:
             by_problem[j.problem][j.clause] = j
-    groups: dict[tuple[str, str], list[tuple[Judgement, str]]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     for failed in by_problem.values():
         for j in failed.values():
-            if j.status is Status.CRASHED:
-                groups[_kind_of(j.note), ""].append((j, j.clause))
-            else:
-                groups["", _root(j.clause, failed)].append((j, j.clause))
-    found = [_finding(root, members) for (_, root), members in groups.items()]
+            raised = j.status is Status.CRASHED
+            groups[(_kind_of(j.note), "") if raised else ("", _root(j, failed))].append(j)
+    found = [_finding(root, members) for (_, root), members in _merged(groups).items()]
     return sorted(found, key=lambda f: f.severity != Severity.MUST)
 
 
-def _finding(root: str, members: list[tuple[Judgement, str]]) -> Finding:
-    own = [j for j, clause in members if not root or clause == root]
+def _merged(groups: dict[tuple[str, str], list[Judgement]]) -> dict[tuple[str, str], list[Judgement]]:
+    """A root that other clauses' failures explain elsewhere, for the same quantity, is no finding of its own."""
+    merged = {key: list(members) for key, members in groups.items()}
+    roots = {root: {j.quantity for j in members if j.clause == root} for (_, root), members in groups.items() if root}
+    for root, quantities in roots.items():
+        causes = [c for c in _causes(root) if c not in SIZES and c in roots and roots[c] & quantities and ("", c) in merged]
+        if causes:
+            merged["", causes[0]] += merged.pop(("", root))
+    return merged
+
+
+def _finding(root: str, members: list[Judgement]) -> Finding:
+    own = [j for j in members if root in ("", j.clause)]
     smallest = min(own, key=lambda j: _weight(j.problem))
     clause = root or smallest.clause
-    clauses = dict.fromkeys(c for _, c in members if c != clause)
+    clauses = {j.clause for j in members} - {clause}
     return Finding(
         adapter=smallest.adapter,
         clause=clause,
         severity=REGISTRY[clause].severity,
         status=smallest.status,
         fallen=tuple(c for c in REGISTRY if c in clauses),
-        problems=len({j.problem for j, _ in members}),
+        problems=len({j.problem for j in members}),
         judgement=smallest,
     )
 
 
-def _root(clause: str, failed: dict[str, Judgement]) -> str:
-    """Follow `falls_with` on one problem as far as it leads."""
-    leaks = failed.get(STATE)
-    if leaks and clause != STATE and leaks.quantity == failed[clause].quantity:
-        return STATE
-    for cause in REGISTRY[clause].falls_with:
-        if cause in failed and failed[cause].status is Status.FAIL:
-            return _root(cause, failed)
-    return clause
+def _root(j: Judgement, failed: dict[str, Judgement]) -> str:
+    """Follow what explains a failure on one problem as far as it leads."""
+    for cause in _causes(j.clause) if not (j.clause in SIZES and j.index is None) else []:
+        above = failed.get(cause)
+        if above and _explains(above, j):
+            return _root(above, failed)
+    return j.clause
+
+
+def _explains(above: Judgement, j: Judgement) -> bool:
+    if above.status is not Status.FAIL:
+        return False
+    if above.clause in SIZES:
+        return above.index is None and above.quantity == j.quantity  # a size, not a value that should be zero
+    return above.clause != STATE or above.quantity == j.quantity
+
+
+def _causes(clause: str) -> list[str]:
+    """Clauses whose failure explains this one's: a wrong size explains most, then leaking state."""
+    if clause == STATE:
+        return list(SIZES)
+    return list(dict.fromkeys([*(c for c in SIZES if c != clause), STATE, *REGISTRY[clause].falls_with]))
 
 
 def _kind_of(note: str) -> str:
@@ -92,7 +115,7 @@ def _kind_of(note: str) -> str:
     return note.partition(":")[0]
 
 
-def _weight(line: str) -> tuple[int, int]:
-    """Smaller problems first: elements of all operands, then the length of the line."""
+def _weight(line: str) -> tuple[bool, int, int]:
+    """Smaller problems first, empty ones last: elements of all operands, then the length of the line."""
     g = Problem.parse(line).geometry
-    return sum(map(math.prod, (g.x_shape, g.w_shape, g.y_shape))), len(line)
+    return g.batch == 0, sum(map(math.prod, (g.x_shape, g.w_shape, g.y_shape))), len(line)

@@ -11,9 +11,10 @@ from conformance.adapter.session import Session
 from conformance.engine.corpus import Named
 from conformance.engine.fit import fitted
 from conformance.engine.judgement import Judgement, Status, judged
-from conformance.errors import AdapterBroken
+from conformance.errors import AdapterBroken, HarnessError
+from conformance.oracle import wrong
 from conformance.problem import Problem
-from conformance.spec import Case, Clause, NotOffered, Raised
+from conformance.spec import Case, Clause, Misshapen, NotOffered, Raised
 
 __all__ = ["LARGE", "case_of", "judge", "judge_all"]
 
@@ -64,6 +65,8 @@ def case_of(session: Session, problem: Problem) -> Case:
 def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str) -> Judgement | None:
     try:
         return judged(session.name, clause.id, line, origin, clause.check(case))
+    except Misshapen as shape:
+        return judged(session.name, clause.id, line, origin, [wrong(shape.quantity, str(shape))])
     except Raised as raised:
         note = f"raises {raised}" + (f" ({raised.traceback})" if raised.traceback else "")
         return _without_evidence(session, clause, line, origin, Status.CRASHED, note)
@@ -71,6 +74,8 @@ def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str)
         return _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, str(reason))
     except AdapterBroken as fault:
         return _without_evidence(session, clause, line, origin, Status.BROKEN_ADAPTER, str(fault))
+    except Exception as error:
+        raise HarnessError(f"clause {clause.id} raised {error!r} on {session.name}, problem {line}") from error
 
 
 def _without_evidence(

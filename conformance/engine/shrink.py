@@ -71,7 +71,7 @@ def _ranges(p: Problem) -> list[tuple[str, int, int]]:
         ranges += [(f"{name}{axis}", 1, value) for axis, value in enumerate(getattr(g, name))]
     for axis, pair in enumerate(g.padding):
         ranges += [(f"{end}{axis}", 0, abs(value)) for end, value in zip(("lo", "hi"), pair, strict=True)]
-    words = {"bias": g.bias != "none", "memory": p.memory != "c", "fill": _FILL_STEPS.get(p.fill, 0)}
+    words = {"convention": g.convention != "correlation", "bias": g.bias != "none", "memory": p.memory != "c", "fill": _FILL_STEPS.get(p.fill, 0)}
     ranges += [(name, 0, int(value)) for name, value in words.items()]
     return [*ranges, ("seed", 0, p.seed)]
 
@@ -101,7 +101,7 @@ def _built(p: Problem, fields: dict[str, int]) -> Problem | None:
             stride=tuple(fields[f"stride{a}"] for a in axes),
             dilation=tuple(fields[f"dilation{a}"] for a in axes),
             padding=tuple((signs[a][0] * fields[f"lo{a}"], signs[a][1] * fields[f"hi{a}"]) for a in axes),
-            convention=g.convention,
+            convention=g.convention if fields["convention"] else "correlation",
             bias=g.bias if fields["bias"] else "none",
         )
     except GeometryError:

@@ -28,12 +28,12 @@ def _sliced(a: Array) -> Array:
 
 def _reversed(a: Array) -> Array:
     """Negative strides on every axis."""
-    return np.flip(np.ascontiguousarray(np.flip(a)))
+    return np.flip(np.flip(a).copy(order="C"))
 
 
 def _channels_last(a: Array) -> Array:
     """Memory order N, spatial, C under the shape N, C, spatial."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim > 1 else a.copy()
+    return np.moveaxis(np.moveaxis(a, 1, -1).copy(order="C"), -1, 1) if a.ndim > 1 else a.copy()
 
 
 def _broadcast(a: Array) -> Array:

@@ -1,7 +1,7 @@
 """The CLAUSES: what a conforming implementation must do, one chapter a file, each an executable property."""
 
 from conformance.spec import algebra, bias, delta, forward, hygiene, numerics, weight  # noqa: F401  (they register)
-from conformance.spec.case import Answer, Case, NotOffered, Question, Raised
+from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised
 from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Answer",
     "Case",
     "Clause",
+    "Misshapen",
     "NotOffered",
     "Question",
     "Raised",

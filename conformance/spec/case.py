@@ -18,7 +18,7 @@ from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.fills import HEADROOM
 
-__all__ = ["GRADIENTS", "Answer", "Case", "NotOffered", "Question", "Raised"]
+__all__ = ["GRADIENTS", "Answer", "Case", "Misshapen", "NotOffered", "Question", "Raised"]
 
 Array = NDArray[Any]
 GRADIENTS = ("dx", "dw", "db")
@@ -37,6 +37,17 @@ class Raised(Exception):  # noqa: N818  (a record of someone else's error)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
+
+
+class Misshapen(Exception):  # noqa: N818  (a record of what came back)
+    """A result of another size than the geometry gives: there is nothing to compare element by element."""
+
+    def __init__(self, quantity: str, got: tuple[int, ...], right: tuple[int, ...]) -> None:
+        super().__init__(quantity, got, right)
+        self.quantity, self.got, self.right = quantity, got, right
+
+    def __str__(self) -> str:
+        return f"{self.quantity} has shape {self.got}, the geometry gives {self.right}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,9 +140,23 @@ class Case:
         """The problem's own y, dx, dw or db."""
         return self.ask(quantity)
 
-    def ask(self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, **changes: Any) -> Array:
-        """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`)."""
-        return self.call(quantity, g, memory=memory, **changes).arrays[quantity]
+    def ask(
+        self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any
+    ) -> Array:
+        """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`).
+
+        Raises:
+            Misshapen: it has not the size that the geometry gives.
+        """
+        result = self.call(quantity, g, memory=memory, again=again, **changes).arrays[quantity]
+        right = (g or self.g).shape_of(quantity) or ()
+        if result.shape != right:
+            raise Misshapen(quantity, result.shape, right)
+        return result
+
+    def shape(self, quantity: str) -> tuple[int, ...]:
+        """The shape of the problem's own result, right or not."""
+        return tuple(self.call(quantity).arrays[quantity].shape)
 
     def call(
         self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any

@@ -23,7 +23,6 @@ __all__: list[str] = []
     equation="dx[n,c,i] = sum_{m: c in g(m)} sum_{t,o: o*s + t*d - p_lo = i} w'[m,c,t] delta[n,m,o]",
     source="backpropagate the error, step 4: delta^l = delta^{l+1} * ROT180(w^{l+1})",
     needs=["dx"],
-    falls_with=["DEL-2"],
     readers=[7, 10, 11],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
@@ -36,16 +35,17 @@ def equals_definition(case: Case) -> Iterator[Evidence]:
     equation="no (t, o) with o*s + t*d - p_lo = i  =>  dx[n,c,i] = 0",
     source="reader 12: stride leaves a remainder",
     needs=["dx"],
+    falls_with=["DEL-1"],
     readers=[12],
 )
 def size_of_dx(case: Case) -> Iterator[Evidence]:
-    dx = case["dx"]
-    evidence = sizes("dx", dx.shape, case.g.x_shape)
+    evidence = sizes("dx", case.shape("dx"), case.g.x_shape)
     yield evidence
     expected = case.expected["dx"]
     unread = expected.n == 0
     if evidence.ok and unread.any() and expected.direct:
-        yield identical("dx", np.where(unread, dx.astype(np.float64), 0), np.zeros(dx.shape), "positions no output reads")
+        dx = np.where(unread, case["dx"].astype(np.float64), 0)
+        yield identical("dx", dx, np.zeros_like(dx), "positions no output reads")
 
 
 @clause(
@@ -54,7 +54,7 @@ def size_of_dx(case: Case) -> Iterator[Evidence]:
     equation="<y - b, delta> = <x, dx>",
     source="chain rule: delta^l = sum dC/dz^{l+1} dz^{l+1}/dz^l",
     needs=["y", "dx"],
-    falls_with=["FWD-1", "FWD-2", "DEL-1", "DEL-2"],
+    falls_with=["FWD-1", "DEL-1"],
 )
 def adjoint(case: Case) -> Iterator[Evidence]:
     yield from inner_products(case, "dx", "x")
@@ -67,7 +67,7 @@ def adjoint(case: Case) -> Iterator[Evidence]:
     source="definition of delta^l as dC/dz^l",
     needs=["y", "dx"],
     variants=True,
-    falls_with=["FWD-1", "FWD-2", "DEL-1", "DEL-2"],
+    falls_with=["FWD-1", "DEL-1"],
 )
 def finite_difference(case: Case) -> Iterator[Evidence]:
     if not case.exact:
@@ -84,7 +84,7 @@ def finite_difference(case: Case) -> Iterator[Evidence]:
     source="backpropagate the error, step 4",
     needs=["dx"],
     variants=True,
-    falls_with=["DEL-1", "DEL-2"],
+    falls_with=["DEL-1"],
 )
 def depends_on_w_and_delta(case: Case) -> Iterator[Evidence]:
     if not case.exact:
@@ -107,7 +107,7 @@ def depends_on_w_and_delta(case: Case) -> Iterator[Evidence]:
     source="reader 12: the reverse convolution does not use the stride; delta is stuffed with s - 1 zeros",
     needs=["y", "dx"],
     variants=True,
-    falls_with=["FWD-1", "FWD-2", "DEL-1", "DEL-2"],
+    falls_with=["FWD-1", "DEL-1"],
     readers=[7, 11, 12],
 )
 def full_convolution(case: Case) -> Iterator[Evidence]:
@@ -152,7 +152,7 @@ def transposed(g: Geometry, delta: Any, w: Any) -> tuple[Geometry, Any, Any]:
     source="reader 19: a 1-deep delta against a 10-deep kernel gives a 10-deep dx",
     needs=["dx"],
     variants=True,
-    falls_with=["DEL-1", "DEL-2"],
+    falls_with=["DEL-1"],
     readers=[19],
 )
 def sums_over_maps(case: Case) -> Iterator[Evidence]:

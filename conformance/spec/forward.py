@@ -23,7 +23,6 @@ __all__: list[str] = []
     equation="y[n,m,o] = b[m] + sum_{c in g(m)} sum_t w'[m,c,t] x~[n,c, o*s + t*d - p_lo]",
     source="feedforward, step 2",
     needs=["y"],
-    falls_with=["FWD-2"],
     readers=[13, 15, 18],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
@@ -38,7 +37,7 @@ def equals_definition(case: Case) -> Iterator[Evidence]:
     needs=["y"],
 )
 def size_of_y(case: Case) -> Iterator[Evidence]:
-    yield sizes("y", case["y"].shape, case.g.y_shape)
+    yield sizes("y", case.shape("y"), case.g.y_shape)
 
 
 @clause(

@@ -48,7 +48,7 @@ def operands_untouched(case: Case) -> Iterator[Evidence]:
 )
 def repeatable(case: Case) -> Iterator[Evidence]:
     for q in case.offers:
-        second = case.call(q, again=1).arrays[q]
+        second = case.ask(q, again=1)
         yield identical(q, second, case[q], f"{q} of the same call, made twice")
 
 
@@ -67,7 +67,7 @@ def no_state(case: Case) -> Iterator[Evidence]:
     for q in case.offers:
         first = case[q]
         case.call(q, again=2, x=np.flip(o.x), delta=np.flip(o.delta))
-        third = case.call(q, again=2).arrays[q]
+        third = case.ask(q, again=2)
         yield identical(q, case.settled(q, third), case.settled(q, first), f"{q} before and after a call on other data")
 
 
@@ -104,7 +104,7 @@ def all_written(case: Case) -> Iterator[Evidence]:
         return
     for q in case.offers:
         poison(case, q)
-        written = case.call(q, again=3).arrays[q]
+        written = case.ask(q, again=3)
         yield identical(q, case.settled(q, written), case.settled(q, case[q]), f"{q} when fresh memory held NaN")
 
 

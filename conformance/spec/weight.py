@@ -22,7 +22,6 @@ __all__: list[str] = []
     equation="dw'[m,c,t] = sum_n sum_o delta[n,m,o] x~[n,c, o*s + t*d - p_lo]  (dw = dw' or ROT180(dw'))",
     source="output, step 5: dC/dw = delta^l * sigma(ROT180(z^{l-1}))",
     needs=["dw"],
-    falls_with=["WGT-2"],
     readers=[7, 13],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
@@ -38,7 +37,7 @@ def equals_definition(case: Case) -> Iterator[Evidence]:
     readers=[7],
 )
 def size_of_dw(case: Case) -> Iterator[Evidence]:
-    yield sizes("dw", case["dw"].shape, case.g.w_shape)
+    yield sizes("dw", case.shape("dw"), case.g.w_shape)
 
 
 @clause(
@@ -47,7 +46,7 @@ def size_of_dw(case: Case) -> Iterator[Evidence]:
     equation="<y - b, delta> = <w, dw>",
     source="chain rule: dC/dw = sum delta dz/dw",
     needs=["y", "dw"],
-    falls_with=["FWD-1", "FWD-2", "WGT-1", "WGT-2"],
+    falls_with=["FWD-1", "WGT-1"],
 )
 def adjoint(case: Case) -> Iterator[Evidence]:
     yield from inner_products(case, "dw", "w")
@@ -60,7 +59,7 @@ def adjoint(case: Case) -> Iterator[Evidence]:
     source="extension of the seed to batches: C sums over the items",
     needs=["dw"],
     variants=True,
-    falls_with=["WGT-1", "WGT-2"],
+    falls_with=["WGT-1"],
 )
 def sum_over_batch(case: Case) -> Iterator[Evidence]:
     g, o = case.g, case.operands
@@ -80,7 +79,7 @@ def sum_over_batch(case: Case) -> Iterator[Evidence]:
     source="output, step 5",
     needs=["dw"],
     variants=True,
-    falls_with=["FWD-1", "FWD-2", "WGT-1", "WGT-2"],
+    falls_with=["FWD-1", "WGT-1"],
 )
 def depends_on_x_and_delta(case: Case) -> Iterator[Evidence]:
     if not case.exact:
@@ -104,7 +103,7 @@ def depends_on_x_and_delta(case: Case) -> Iterator[Evidence]:
     equation="K = I, p = 0  =>  dw'[m,c] = sum_n delta[n,m] x[n,c]",
     source="reader 16: errors correspond to a single weight each, no sums of deltas",
     needs=["dw"],
-    falls_with=["WGT-1", "WGT-2"],
+    falls_with=["WGT-1"],
     readers=[16],
 )
 def nothing_shared(case: Case) -> Iterator[Evidence]:

@@ -148,7 +148,7 @@ def test_an_impossible_geometry_is_the_users_fault_and_a_value_error() -> None:
 
 
 def test_every_geometry_is_either_possible_or_refused_never_another_error() -> None:
-    for size, kernel, stride, lo, hi, dilation in itertools.product(*[range(-2, 4)] * 6):
+    for size, kernel, stride, lo, hi, dilation in itertools.product(*[range(-2, 3)] * 6):
         try:
             g = axis(size, kernel, stride, lo, hi, dilation)
         except GeometryError:

@@ -1,0 +1,105 @@
+"""JAX: `lax.conv_general_dilated`, differentiated by `jax.vjp`.
+
+JAX names the axis order of every operand of a convolution, so a route may speak another order than NCHW; it pads by
+negative amounts itself, and it is told of dilation and groups by arguments of their own.  It has neither a bias (added
+here, as users of JAX do) nor a switch for true convolution (the kernel is reversed here, inside of what is differentiated).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from conformance import Adapter, Arithmetic, Capabilities, Geometry
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read while JAX is imported
+
+import jax  # noqa: E402
+import jaxlib  # noqa: E402
+from jax import lax  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)  # before any array: float64 would become float32 in silence
+
+COMPILED_AT_MOST = 500
+"""Shapes; each keeps some 25 mappings of memory, of which Linux allows a process 65,530: thousands of shapes would crash."""
+
+NCHW = Capabilities(
+    ranks=frozenset({1, 2, 3}),
+    dtypes=frozenset({"float64", "float32", "float16", "bfloat16"}),
+    stride=True,
+    padding="negative",
+    dilation=True,
+    groups=True,
+    biases=frozenset({"none", "tied", "untied"}),
+    convention="both",
+    empty_batch=True,
+    # y, dx and dw are summed in float32 and rounded once, but y is rounded before the bias is added and again after,
+    # and db is summed in the narrow format itself
+    arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
+)
+
+
+class Jax(Adapter):
+    routes: ClassVar[Mapping[str, str]] = {
+        "nchw": "operation by operation, arrays in NCHW and OIHW",
+        "nhwc": "operation by operation, arrays in NHWC and HWIO",
+        "jit": "one compiled function for y and one for the gradients, arrays in NCHW and OIHW",
+    }
+    capabilities = NCHW
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        if self.route == "nhwc":
+            self.capabilities = dataclasses.replace(NCHW, x_layout="NHWC", w_layout="HWIO")
+        self._y, self._gradients = self._layer, self._vjp
+        if self.route == "jit":
+            self._y, self._gradients = (jax.jit(f, static_argnums=0) for f in (self._layer, self._vjp))
+        self._compiled: set[tuple[object, ...]] = set()
+
+    def versions(self) -> Mapping[str, str]:
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return self._called(self._y, g, x, w, b)
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return self._called(self._gradients, g, x, w, b, delta)
+
+    def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
+        # JAX takes an x that is smaller than the kernel (y is empty), and repeats a bias of length 1
+        g.check(x=np.moveaxis(x, -1, 1) if self.route == "nhwc" else x, b=b)
+        self._compiled.add((g, x.dtype))
+        if len(self._compiled) > COMPILED_AT_MOST:
+            jax.clear_caches()
+            self._compiled.clear()
+        return jax.tree.map(np.array, function(g, x, w, b, *delta))  # np.array copies; None, for no bias, stays None
+
+    def _layer(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        """y, in the layouts of the route."""
+        axes = "DHW"[-g.rank :]
+        x_axes = self.capabilities.x_layout.replace("HW", axes)
+        w_axes = self.capabilities.w_layout.replace("HW", axes)
+        if g.convention == "convolution":
+            w = lax.rev(w, [w_axes.index(axis) for axis in axes])
+        y = lax.conv_general_dilated(
+            x,
+            w,
+            window_strides=g.stride,
+            padding=g.padding,
+            rhs_dilation=g.dilation,
+            dimension_numbers=(x_axes, w_axes, x_axes),
+            feature_group_count=g.groups,
+        )
+        if b is None:
+            return y
+        b = b.reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))  # (M, 1, ..) or (M, *O)
+        return y + jax.numpy.moveaxis(b, 0, x_axes.index("C") - 1)
+
+    def _vjp(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        """dx, dw, db."""
+        _, vjp = jax.vjp(lambda *operands: self._layer(g, *operands), x, w, b)
+        return vjp(delta)

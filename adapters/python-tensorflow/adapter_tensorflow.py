@@ -1,0 +1,152 @@
+"""TensorFlow: `tf.nn.convolution` with GradientTape, the kernels beneath it, XLA, and oneDNN.
+
+TensorFlow pads evenly or not at all ("SAME", "VALID"), so x is padded, or cropped, before; axes are in NHWC and HWIO order;
+groups are never named, but follow from the channels of x and w.  Which combinations have gradients depends on the kernels,
+and so on the route.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from conformance import Adapter, Arithmetic, Capabilities, Geometry
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read while TensorFlow is imported
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
+WHOLE = Capabilities(
+    ranks=frozenset({1, 2, 3}),
+    dtypes=frozenset({"float64", "float32", "float16", "bfloat16"}),
+    stride=True,
+    padding="negative",
+    dilation=True,
+    groups=True,
+    biases=frozenset({"none", "tied", "untied"}),
+    convention="both",
+    x_layout="NHWC",
+    w_layout="HWIO",
+    empty_batch=True,
+    # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw round partial
+    # sums, and db is summed in the narrow format itself
+    arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
+)
+
+
+class TensorFlow(Adapter):
+    routes: ClassVar[Mapping[str, str]] = {
+        "eager": "tf.nn.convolution and GradientTape",
+        "raw-ops": "the kernels Conv2D, Conv2DBackpropInput and Conv2DBackpropFilter with explicit padding",
+        "xla": "tf.nn.conv1d, conv2d, conv3d and GradientTape, compiled by XLA",
+        "onednn": "the same, not compiled, in oneDNN's float32 kernels; needs a process of its own",
+    }
+    capabilities = dataclasses.replace(WHOLE, groups=False)
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        if self.route == "raw-ops":
+            self.capabilities = dataclasses.replace(
+                WHOLE, ranks=frozenset({2}), padding="asymmetric", dilation=False, groups=False
+            )
+        elif self.route == "xla":
+            self.capabilities = WHOLE
+        elif self.route == "onednn":
+            self.capabilities = dataclasses.replace(WHOLE, dtypes=frozenset({"float32"}))
+        self._tf = _tensorflow(onednn=self.route == "onednn")
+        self._compiled: dict[tuple[object, ...], Any] = {}
+
+    def versions(self) -> Mapping[str, str]:
+        return {"tensorflow": self._tf.__version__}
+
+    def unsupported(self, g: Geometry, dtype: str) -> str | None:
+        if self.route == "eager" and max(g.stride) > 1 and max(g.dilation) > 1:
+            return "tf.nn.convolution refuses stride > 1 together with dilation > 1"
+        if self.route == "onednn" and g.rank == 3 and g.groups > 1:
+            return "Conv3D knows groups only in XLA"
+        return None
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return np.array(self._called(self._layer, g, x, w, b))
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        gradients = self._called(self._raw_vjp if self.route == "raw-ops" else self._vjp, g, x, w, b, delta)
+        dx, dw, *db = (np.array(gradient) for gradient in gradients)  # np.array copies
+        return dx, dw, db[0] if db else None
+
+    def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
+        # TensorFlow takes other channels for another number of groups, and an x that is smaller than the kernel
+        g.check(x=np.moveaxis(x, -1, 1), w=np.moveaxis(w, (-1, -2), (0, 1)), b=b)
+        tensors = [self._tf.constant(a) for a in (*delta, x, w, b) if a is not None]
+        if self.route != "xla":
+            return function(g, *tensors)
+        key = (function.__name__, g)
+        if key not in self._compiled:
+            self._compiled[key] = self._tf.function(lambda *t: function(g, *t), jit_compile=True)
+        return self._compiled[key](*tensors)
+
+    def _layer(self, g: Geometry, x: Any, w: Any, b: Any = None) -> Any:
+        """y; each step differentiable."""
+        tf = self._tf
+        y = self._convolve(g, x, self._rotated(g, w))
+        if g.bias == "none":
+            return y
+        return tf.nn.bias_add(y, b) if g.bias == "tied" else y + tf.transpose(b, (*range(1, g.rank + 1), 0))
+
+    def _rotated(self, g: Geometry, w: Any) -> Any:
+        return self._tf.reverse(w, range(g.rank)) if g.convention == "convolution" else w
+
+    def _convolve(self, g: Geometry, x: Any, w: Any) -> Any:
+        tf = self._tf
+        if self.route == "raw-ops":
+            return tf.raw_ops.Conv2D(input=x, filter=w, **_attributes(g))
+        within = (slice(max(-lo, 0), i - max(-hi, 0)) for i, (lo, hi) in zip(g.size, g.padding, strict=True))
+        x = tf.pad(x[(slice(None), *within)], [(0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in g.padding), (0, 0)])
+        if self.route == "eager":
+            # without data_format, the gradient of three spatial axes raises: 'NoneType' has no attribute 'decode'
+            order = ("NWC", "NHWC", "NDHWC")[g.rank - 1]
+            return tf.nn.convolution(x, w, g.stride, "VALID", data_format=order, dilations=g.dilation)
+        function = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[g.rank - 1]
+        return function(x, w, [1, *g.stride, 1], "VALID", dilations=[1, *g.dilation, 1])
+
+    def _vjp(self, g: Geometry, delta: Any, *operands: Any) -> Any:
+        """dx, dw and, with a bias, db."""
+        with self._tf.GradientTape() as tape:
+            tape.watch(operands)
+            y = self._layer(g, *operands)
+        return tape.gradient(y, operands, output_gradients=delta)
+
+    def _raw_vjp(self, g: Geometry, delta: Any, x: Any, w: Any, b: Any = None) -> Any:
+        raw, same = self._tf.raw_ops, _attributes(g)
+        dx = raw.Conv2DBackpropInput(input_sizes=x.shape, filter=self._rotated(g, w), out_backprop=delta, **same)
+        dw = raw.Conv2DBackpropFilter(input=x, filter_sizes=w.shape, out_backprop=delta, **same)
+        db = {
+            "none": lambda: [],
+            "tied": lambda: [raw.BiasAddGrad(out_backprop=delta)],
+            "untied": lambda: [self._tf.transpose(self._tf.reduce_sum(delta, 0), (2, 0, 1))],
+        }
+        return dx, self._rotated(g, dw), *db[g.bias]()
+
+
+def _attributes(g: Geometry) -> dict[str, Any]:
+    """Of the kernels for two spatial axes."""
+    pads = [0, 0, *(p for pair in g.padding for p in pair), 0, 0]
+    return {"strides": [1, *g.stride, 1], "padding": "EXPLICIT", "explicit_paddings": pads}
+
+
+def _tensorflow(*, onednn: bool) -> Any:
+    """The package, with or without oneDNN: its default depends on the processor, and it is chosen before the import."""
+    wanted = str(int(onednn))
+    if "tensorflow" in sys.modules and os.environ.get(ONEDNN) != wanted:
+        raise RuntimeError(f"this route needs a process that starts TensorFlow with {ONEDNN}={wanted}")
+    os.environ[ONEDNN] = wanted
+    tf = importlib.import_module("tensorflow")
+    tf.get_logger().setLevel("ERROR")  # each geometry is a function of its own; TensorFlow would advise against it
+    return tf
