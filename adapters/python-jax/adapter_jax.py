@@ -1,8 +1,9 @@
 """JAX: `lax.conv_general_dilated`, differentiated by `jax.vjp`.
 
-JAX names the axis order of every operand of a convolution, so a route may speak another order than NCHW; it pads by
-negative amounts itself, and it is told of dilation and groups by arguments of their own.  It has neither a bias (added
-here, as users of JAX do) nor a switch for true convolution (the kernel is reversed here, inside of what is differentiated).
+JAX names the axis order of each operand of a convolution, so a route may speak another order than NCHW; it
+pads by negative amounts itself, and dilation and groups are arguments of their own.  It has neither a bias
+(added here, as users of JAX do) nor a switch for true convolution (the kernel is reversed here, inside what is
+differentiated).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,14 +20,13 @@ from conformance import Adapter, Arithmetic, Capabilities, Geometry
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # read while JAX is imported
 
-import jax  # noqa: E402
-import jaxlib  # noqa: E402
-from jax import lax  # noqa: E402
+import jax
+from jax import lax
 
 jax.config.update("jax_enable_x64", True)  # before any array: float64 would become float32 in silence
 
 COMPILED_AT_MOST = 500
-"""Shapes; each keeps some 25 mappings of memory, of which Linux allows a process 65,530: thousands of shapes would crash."""
+"""Geometries; each keeps some 25 mappings of memory, and Linux allows a process 65,530 of them."""
 
 NCHW = Capabilities(
     ranks=frozenset({1, 2, 3}),
@@ -37,8 +38,8 @@ NCHW = Capabilities(
     biases=frozenset({"none", "tied", "untied"}),
     convention="both",
     empty_batch=True,
-    # y, dx and dw are summed in float32 and rounded once, but y is rounded before the bias is added and again after,
-    # and db is summed in the narrow format itself
+    # y, dx and dw are summed in float32 and rounded once; but y is rounded before the bias is added and again
+    # after, and db is summed in the narrow format itself
     arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
 )
 
@@ -61,7 +62,7 @@ class Jax(Adapter):
         self._compiled: set[tuple[object, ...]] = set()
 
     def versions(self) -> Mapping[str, str]:
-        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        return {name: version(name) for name in ("jax", "jaxlib")}
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         return self._called(self._y, g, x, w, b)
@@ -76,7 +77,8 @@ class Jax(Adapter):
         if len(self._compiled) > COMPILED_AT_MOST:
             jax.clear_caches()
             self._compiled.clear()
-        return jax.tree.map(np.array, function(g, x, w, b, *delta))  # np.array copies; None, for no bias, stays None
+        results = function(g, x, w, b, *delta)
+        return jax.tree.map(np.array, results)  # copies; None, for want of a bias, stays None
 
     def _layer(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         """y, in the layouts of the route."""

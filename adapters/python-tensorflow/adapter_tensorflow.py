@@ -1,8 +1,8 @@
 """TensorFlow: `tf.nn.convolution` with GradientTape, the kernels beneath it, XLA, and oneDNN.
 
-TensorFlow pads evenly or not at all ("SAME", "VALID"), so x is padded, or cropped, before; axes are in NHWC and HWIO order;
-groups are never named, but follow from the channels of x and w.  Which combinations have gradients depends on the kernels,
-and so on the route.
+TensorFlow pads by rules of its own or not at all ("SAME", "VALID"), so x is padded, or cropped, beforehand; axes
+are in NHWC and HWIO order; groups are never named, they follow from the channels of x and w.  Which
+combinations have gradients depends on the kernels, and so on the route.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ WHOLE = Capabilities(
     x_layout="NHWC",
     w_layout="HWIO",
     empty_batch=True,
-    # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw round partial
-    # sums, and db is summed in the narrow format itself
+    # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw
+    # round partial sums, and db is summed in the narrow format itself
     arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
 )
 
@@ -108,7 +108,8 @@ class TensorFlow(Adapter):
         if self.route == "raw-ops":
             return tf.raw_ops.Conv2D(input=x, filter=w, **_attributes(g))
         within = (slice(max(-lo, 0), i - max(-hi, 0)) for i, (lo, hi) in zip(g.size, g.padding, strict=True))
-        x = tf.pad(x[(slice(None), *within)], [(0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in g.padding), (0, 0)])
+        pads = [(max(lo, 0), max(hi, 0)) for lo, hi in g.padding]
+        x = tf.pad(x[(slice(None), *within)], [(0, 0), *pads, (0, 0)])
         if self.route == "eager":
             # without data_format, the gradient of three spatial axes raises: 'NoneType' has no attribute 'decode'
             order = ("NWC", "NHWC", "NDHWC")[g.rank - 1]
@@ -124,15 +125,14 @@ class TensorFlow(Adapter):
         return tape.gradient(y, operands, output_gradients=delta)
 
     def _raw_vjp(self, g: Geometry, delta: Any, x: Any, w: Any, b: Any = None) -> Any:
-        raw, same = self._tf.raw_ops, _attributes(g)
-        dx = raw.Conv2DBackpropInput(input_sizes=x.shape, filter=self._rotated(g, w), out_backprop=delta, **same)
-        dw = raw.Conv2DBackpropFilter(input=x, filter_sizes=w.shape, out_backprop=delta, **same)
-        db = {
-            "none": lambda: [],
-            "tied": lambda: [raw.BiasAddGrad(out_backprop=delta)],
-            "untied": lambda: [self._tf.transpose(self._tf.reduce_sum(delta, 0), (2, 0, 1))],
-        }
-        return dx, self._rotated(g, dw), *db[g.bias]()
+        raw, same = self._tf.raw_ops, {"out_backprop": delta, **_attributes(g)}
+        dx = raw.Conv2DBackpropInput(input_sizes=x.shape, filter=self._rotated(g, w), **same)
+        dw = raw.Conv2DBackpropFilter(input=x, filter_sizes=w.shape, **same)
+        if g.bias == "none":
+            return dx, self._rotated(g, dw)
+        tied = g.bias == "tied"
+        db = raw.BiasAddGrad(out_backprop=delta) if tied else self._tf.einsum("nhwm->mhw", delta)
+        return dx, self._rotated(g, dw), db
 
 
 def _attributes(g: Geometry) -> dict[str, Any]:
@@ -148,5 +148,5 @@ def _tensorflow(*, onednn: bool) -> Any:
         raise RuntimeError(f"this route needs a process that starts TensorFlow with {ONEDNN}={wanted}")
     os.environ[ONEDNN] = wanted
     tf = importlib.import_module("tensorflow")
-    tf.get_logger().setLevel("ERROR")  # each geometry is a function of its own; TensorFlow would advise against it
+    tf.get_logger().setLevel("ERROR")  # it would advise against compiling a function for each geometry
     return tf

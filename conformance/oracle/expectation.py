@@ -24,12 +24,21 @@ _FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("x", "delta"), "db": (
 class Expectation:
     """The right results of one convolution in one dtype and arithmetic class: `expectation["dx"]` is an `Expected`.
 
-    quantum: the lattice of the operands (1 for integers); 0 if they are on none.
+    quantum: the lattice of the operands (1 for integers); 0 if they are on none.  amplitude: a magnitude that no operand
+    exceeds, if one is known.
     """
 
     def __init__(
-        self, g: Geometry, operands: Operands, *, dtype: DType, arithmetic: Arithmetic, quantum: float
+        self,
+        g: Geometry,
+        operands: Operands,
+        *,
+        dtype: DType,
+        arithmetic: Arithmetic,
+        quantum: float,
+        amplitude: float | None = None,
     ) -> None:
+        self._amplitude = amplitude
         self.g, self.operands = g, operands
         self.dtype, self.arithmetic, self.quantum = dtype, arithmetic, quantum
         self.layer = Layer.of(g, operands)
@@ -43,7 +52,9 @@ class Expectation:
 
     @functools.cached_property
     def largest(self) -> dict[str, float]:
-        """The largest magnitude in each operand."""
+        """The largest magnitude in each operand, or what it cannot exceed."""
+        if self._amplitude is not None:
+            return dict.fromkeys(("x", "w", "b", "delta"), self._amplitude)
         return {name: float(np.max(np.abs(a.astype(np.float64)), initial=0)) for name, a in self.operands.items()}
 
     @functools.cached_property
@@ -98,8 +109,8 @@ class Expected:
         if not limit:
             return False
         ceiling = float(self.n.max()) * math.prod(self.whole.largest[name] for name in _FACTORS[self.quantity])
-        if self.quantity == "y":
-            ceiling += self.whole.largest.get("b", 0.0)
+        if self.quantity == "y" and self.whole.operands.b is not None:
+            ceiling += self.whole.largest["b"]
         return ceiling <= limit or bool(np.all(self.s <= limit))
 
     @functools.cached_property

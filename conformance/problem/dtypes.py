@@ -57,7 +57,11 @@ DTYPES: dict[str, DType] = {
     )
 }
 CODES = tuple(DTYPES)
-_BY_ANY_NAME = {**DTYPES, **{f.name: f for f in DTYPES.values()}}
+_BY_ANY_NAME: dict[object, DType] = {
+    **DTYPES,
+    **{f.name: f for f in DTYPES.values()},
+    **{f.numpy: f for f in DTYPES.values()},
+}
 
 
 def dtype_of(name: object) -> DType:
@@ -66,7 +70,8 @@ def dtype_of(name: object) -> DType:
     Raises:
         GeometryError: another format.
     """
-    found = _BY_ANY_NAME.get(str(name))
+    found = _BY_ANY_NAME.get(name) or _BY_ANY_NAME.get(str(name))
     if found is None:
-        raise GeometryError(f"dtype must be one of {', '.join(_BY_ANY_NAME)}, got {name!r}")
+        names = ", ".join(key for key in _BY_ANY_NAME if isinstance(key, str))
+        raise GeometryError(f"dtype must be one of {names}, got {name!r}")
     return found

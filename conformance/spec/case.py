@@ -97,7 +97,7 @@ class Case:
         """Is the quantity offered, and does this geometry have it?"""
         return quantity in self.offered and (quantity != "db" or self.g.bias != "none")
 
-    @property
+    @functools.cached_property
     def offers(self) -> tuple[str, ...]:
         """The quantities to judge, in order."""
         return tuple(q for q in ("y", *GRADIENTS) if self.has(q))
@@ -105,12 +105,15 @@ class Case:
     # ---- what is right ----
     @functools.cached_property
     def expected(self) -> Expectation:
-        return self.expect(self.g, self.operands)
-
-    def expect(self, g: Geometry, operands: Operands) -> Expectation:
-        """What is right for a variant whose operands lie on the problem's lattice."""
         p = self.problem
-        return Expectation(g, operands, dtype=p.format, arithmetic=self.arithmetic, quantum=p.quantum)
+        return Expectation(
+            self.g,
+            self.operands,
+            dtype=p.format,
+            arithmetic=self.arithmetic,
+            quantum=p.quantum,
+            amplitude=p.amplitude,
+        )
 
     @functools.cached_property
     def exact(self) -> bool:
@@ -162,6 +165,8 @@ class Case:
         self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any
     ) -> Answer:
         """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
+        if g is memory is None and not (again or changes):
+            return self._own(backward=quantity != "y")
         question = Question(
             geometry=g or self.g,
             operands=self.operands.replace(**changes) if changes else self.operands,
@@ -171,10 +176,16 @@ class Case:
         key = (question.geometry, question.memory, question.backward, again, _content(changes))
         if key not in self._known:
             self._known[key] = self._put(question)
-        known = self._known[key]
-        if isinstance(known, Answer):
-            return known
-        raise known
+        return _given(self._known[key])
+
+    def _own(self, *, backward: bool) -> Answer:
+        """The answer to the problem itself."""
+        if backward not in self._known:
+            p = self.problem
+            self._known[backward] = self._put(
+                Question(geometry=self.g, operands=self.operands, memory=p.memory, backward=backward)
+            )
+        return _given(self._known[backward])
 
     def refusal(self, *, backward: bool, **changes: Any) -> Raised | None:
         """The exception that answers impossible operands; None if there was none."""
@@ -193,6 +204,12 @@ class Case:
             return self._answer(question)
         except (Raised, NotOffered) as refusal:
             return refusal
+
+
+def _given(known: Answer | Raised | NotOffered) -> Answer:
+    if isinstance(known, Answer):
+        return known
+    raise known
 
 
 def _content(changes: dict[str, Array | None]) -> Any:

@@ -169,13 +169,21 @@ def test_products_that_underflow_do_not_leave_the_bound(dtype: str) -> None:
 
 
 def test_a_narrow_accumulator_that_underflows_does_not_leave_the_bound() -> None:
-    """float32 operands whose products are subnormal in the float16 of the accumulator."""
-    x = [np.float32(2.0**-10 * 0.75)] * 8
-    w = [np.float32(2.0**-10 * 0.75)] * 8
+    """float32 operands whose products are lost in the float16 of the accumulator."""
+    x = w = [np.float32(0.7 * 2.0**-12)] * 8
     arithmetic = Arithmetic(accumulator="f16")
     got = dot(x, w, "f32", arithmetic, sequential, random.Random(0))
-    bound = inner_product(x, w, "f32", arithmetic).bound.item()
-    assert abs(Fraction(float(got)) - exact_sum(x, w)) <= Fraction(bound)
+    assert got == 0
+    assert exact_sum(x, w) <= Fraction(inner_product(x, w, "f32", arithmetic).bound.item())
+
+
+def test_where_a_narrow_accumulator_may_overflow_infinity_is_legal() -> None:
+    """float32 operands whose sum is beyond the float16 of the accumulator."""
+    x = w = [np.float32(250)] * 2
+    arithmetic = Arithmetic(accumulator="f16")
+    with np.errstate(over="ignore"):
+        assert dot(x, w, "f32", arithmetic, sequential, random.Random(0)) == math.inf
+    assert inner_product(x, w, "f32", arithmetic).bound.item() == math.inf
 
 
 @pytest.mark.parametrize("n", [1, 3, 20, 60])
@@ -213,7 +221,7 @@ def test_stagnation_uses_most_of_the_bound(dtype: str, n: int) -> None:
     error = abs(Fraction(float(got)) - exact_sum(x, w))
     bound = Fraction(inner_product(x, w, dtype, Arithmetic()).bound.item())
     assert error == (n - 1) * Fraction(u)
-    assert bound / 2 < error <= bound
+    assert bound / 3 < error <= bound  # float64: the oracle's own error is in it, too
 
 
 @pytest.mark.parametrize("dtype", ["f64", "f32", "f16"])
