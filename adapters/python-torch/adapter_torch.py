@@ -75,7 +75,7 @@ class Torch(Adapter):
 
     def _operand(self, a: Array) -> Tensor:
         t = _tensor(a)
-        return t.contiguous(memory_format=CHANNELS_LAST[t.ndim]) if self.route == "channels-last" else t
+        return t.to(memory_format=CHANNELS_LAST[t.ndim]) if self.route == "channels-last" else t
 
     @contextlib.contextmanager
     def _kernels(self) -> Iterator[None]:

@@ -87,10 +87,8 @@ def check(adapter: Any, line: str) -> None:
     g, o = problem.geometry, problem.operands
     assert adapter.capabilities.refusal(g, problem.dtype) is None
     before = {name: a.copy() for name, a in o.items()}
-    got, expected = (
-        computed(adapter, g, x=o.x, w=o.w, b=o.b, delta=o.delta),
-        definition(g, o.x, o.w, o.b, o.delta),
-    )
+    got = computed(adapter, g, x=o.x, w=o.w, b=o.b, delta=o.delta)
+    expected = definition(g, o.x, o.w, o.b, o.delta)
     for name, right in expected.items():
         if right is None:
             assert got[name] is None
@@ -102,14 +100,15 @@ def check(adapter: Any, line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [*LINES, EMPTY])
-@pytest.mark.parametrize("route", ROUTES)
-def test_agrees_with_the_definition(route: str, line: str) -> None:
-    check(Jax(route), line)
+@pytest.mark.parametrize(("route", "dtype"), [("nchw", "f64"), ("nhwc", "f32"), ("jit", "f64")])
+def test_agrees_with_the_definition(route: str, dtype: str, line: str) -> None:
+    check(Jax(route), f"{line} {dtype}")
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
-@pytest.mark.parametrize("route", ROUTES)
-def test_in_every_dtype(route: str, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("route", "dtype"), [("nchw", "f32"), ("nchw", "f16"), ("nhwc", "f64"), ("jit", "f32"), ("jit", "f16")]
+)
+def test_in_other_dtypes(route: str, dtype: str) -> None:
     check(Jax(route), f"{GROUPED} {dtype}")
 
 

@@ -7,6 +7,7 @@ of the process, one thread on both sides; medians of several turns, added up ove
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import pytest
 from conformance.adapter.connect import connect
 from conformance.engine.corpus import corpus
 from conformance.engine.runner import judge
-from conformance.problem import Problem
+from conformance.problem import Geometry, Problem
 from conformance.spec import matching
 
 torch = pytest.importorskip("torch")
@@ -30,14 +31,16 @@ SLOW, FAST = 1 / 20, 1.0
 
 
 def covering_2d() -> list[Problem]:
-    """The covering corpus' 2-D problems as torch can take them, in float64 on integers."""
-    problems = [named.problem for named in corpus("covering")]
-    plain = [p.replace(dtype="f64", fill="small", memory="c") for p in problems]
+    """The covering corpus' 2-D problems as torch can take them: float64, integers, correlation, no untied bias."""
     return [
-        p
-        for p in plain
-        if p.geometry.rank == 2 and p.geometry.batch and p.geometry.convention == "correlation" and p.geometry.bias != "untied"
+        Problem(geometry=plain(named.problem.geometry), seed=named.problem.seed)
+        for named in corpus("covering")
+        if named.problem.geometry.rank == 2 and named.problem.geometry.batch
     ]
+
+
+def plain(g: Geometry) -> Geometry:
+    return dataclasses.replace(g, convention="correlation", bias="tied" if g.bias == "untied" else g.bias)
 
 
 def gradcheck(p: Problem, *, fast: bool) -> None:

@@ -1,0 +1,217 @@
+"""The TensorFlow adapter against the index sums, bit for bit, on every route."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance import Geometry, Problem
+from conformance.problem import dtype_of
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # before the import
+tf = pytest.importorskip("tensorflow")
+
+FILE = Path(__file__).parents[2] / "adapters" / "python-tensorflow" / "adapter_tensorflow.py"
+ONEDNN = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+ROUTES = ("onednn",) if ONEDNN else ("eager", "raw-ops", "xla")
+LINES = [
+    "1d n2 c3 m4 i7 k3 s2 p1:2",
+    "1d n2 c3 m4 i9 k2 d3 conv bias=untied",
+    "1d n2 c4 m6 g2 i7 k3 s2 d2",
+    "2d n2 c3 m4 i6x5 k3x2 s2x1 p1:2x0:1 conv bias=untied",
+    "2d n2 c3 m4 i6x5 k3x2 p1:2x0:-1 d1x2 bias=untied",
+    "2d n2 c4 m6 g2 i6x5 k3x2 s2x1 p1:2x0:-1 d1x2 conv bias=untied",
+    "2d n2 c3 m6 g3 i3x4 k4x2 s1x3 p2:1x1",
+    "2d n2 c3 m2 i3x4 k2x1 s3x2 p4:5x0:3 bias=none",
+    "2d n1 c2 m3 i5x6 k5x6 conv",
+    "3d n2 c2 m3 i3x4x5 k2x3x1 s1x2x1 p1x1x-1:0 bias=none",
+    "3d n2 c2 m3 i3x4x5 k2x3x1 p1x2x-1:0 d2x1x3 bias=untied",
+    "3d n2 c4 m2 g2 i3x4x5 k2x3x1 s1x2x1 p1x1x0 d2x1x2 conv",
+]
+EMPTY = "2d n0 c4 m6 i5x4 k2x3 p1"
+DTYPES = ("f32",) if ONEDNN else ("f64", "f32", "f16", "bf16")
+PLAIN = "2d n2 c3 m4 i6x5 k3x2 s2x1 p1:2x0:1 conv bias=untied"
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location(FILE.stem, FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[FILE.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TensorFlow = load().TensorFlow
+
+
+def definition(g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
+    """y, dx, dw and db as index sums in float64: o s + t d - p_lo = i."""
+    x, w, delta = (a.astype(np.float64) for a in (x, w, delta))
+    y, dx, dw = np.zeros(g.y_shape), np.zeros(g.x_shape), np.zeros(g.w_shape)
+    for n, m, *o in np.ndindex(*g.y_shape):
+        for c, *t in np.ndindex(*g.w_shape[1:]):
+            axes = zip(o, g.stride, t, g.dilation, g.padding, strict=True)
+            i = [a * s + e * d - lo for a, s, e, d, (lo, _) in axes]
+            if all(0 <= a < size for a, size in zip(i, g.size, strict=True)):
+                rotated = [k - 1 - e for k, e in zip(g.kernel, t, strict=True)]
+                here = (n, m // (g.maps // g.groups) * (g.channels // g.groups) + c, *i)
+                tap = (m, c, *(rotated if g.convention == "convolution" else t))
+                y[(n, m, *o)] += w[tap] * x[here]
+                dx[here] += w[tap] * delta[(n, m, *o)]
+                dw[tap] += x[here] * delta[(n, m, *o)]
+    if b is None:
+        return {"y": y, "dx": dx, "dw": dw, "db": None}
+    y += b.astype(np.float64).reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))
+    db = delta.sum(0) if g.bias == "untied" else delta.sum((0, *range(2, g.rank + 2)))
+    return {"y": y, "dx": dx, "dw": dw, "db": db}
+
+
+def arranged(a: Any, last: bool) -> Any:
+    """x, y and delta from N, C, spatial to N, spatial, C."""
+    return np.moveaxis(a, 1, -1) if last else a
+
+
+def computed(adapter: Any, g: Geometry, *, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
+    """Hand over in the declared layouts, and rearrange the results back."""
+    last = adapter.capabilities.x_layout == "NHWC"
+    x, delta = arranged(x, last), arranged(delta, last)
+    w = np.moveaxis(w, (0, 1), (-1, -2)) if last else w
+    y = adapter.forward(g, x, w, b)
+    dx, dw, db = adapter.backward(g, x, w, b, delta)
+    for result, operand in itertools.product((y, dx, dw, db), (x, w, b, delta)):
+        assert result is None or operand is None or not np.shares_memory(result, operand)
+    y, dx = (np.moveaxis(a, -1, 1) if last else a for a in (y, dx))
+    return {"y": y, "dx": dx, "dw": np.moveaxis(dw, (-1, -2), (0, 1)) if last else dw, "db": db}
+
+
+def offered(adapter: Any, line: str) -> bool:
+    problem = Problem.parse(line)
+    refused = adapter.capabilities.refusal(problem.geometry, problem.dtype)
+    return not (refused or adapter.unsupported(problem.geometry, problem.format.name))
+
+
+def check(adapter: Any, line: str) -> None:
+    problem = Problem.parse(line)
+    g, o = problem.geometry, problem.operands
+    assert offered(adapter, line)
+    before = {name: a.copy() for name, a in o.items()}
+    got = computed(adapter, g, x=o.x, w=o.w, b=o.b, delta=o.delta)
+    expected = definition(g, o.x, o.w, o.b, o.delta)
+    for name, right in expected.items():
+        if right is None:
+            assert got[name] is None
+        else:
+            assert got[name].dtype == problem.format.numpy
+            np.testing.assert_array_equal(got[name].astype(np.float64), right, err_msg=f"{name} of {line}")
+    for name, a in o.items():
+        np.testing.assert_array_equal(a.astype(np.float64), before[name].astype(np.float64), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("line", [*LINES, EMPTY])
+@pytest.mark.parametrize("route", ROUTES)
+def test_agrees_with_the_definition(route: str, line: str, dtype: str) -> None:
+    adapter = TensorFlow(route)
+    if not offered(adapter, f"{line} {dtype}"):
+        pytest.skip("not claimed")
+    if route == "onednn" and line == EMPTY:
+        pytest.xfail("oneDNN's forward kernels return y in the shape of x where the batch is empty")
+    if route == "xla" and dtype not in ("f32", "bf16"):
+        pytest.skip("compiling takes its time")
+    check(adapter, f"{line} {dtype}")
+
+
+def test_every_line_is_offered_somewhere() -> None:
+    for line in LINES:
+        assert any(offered(TensorFlow(route), f"{line} f32") for route in ROUTES) or ONEDNN, line
+
+
+@pytest.mark.parametrize("memory", ["fortran", "sliced", "reversed", "channels-last", "broadcast"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_in_every_memory_layout(route: str, memory: str) -> None:
+    check(TensorFlow(route), f"{PLAIN} {DTYPES[-1]} mem={memory}")
+
+
+@pytest.mark.parametrize(
+    "line", ["2d n2 c1 m1 i5x4 k2x3", "2d n2 c2 m2 g2 i5x4 k2x3", "3d n2 c1 m1 i2x5x4 k1x2x3"]
+)
+@pytest.mark.parametrize("route", ROUTES)
+def test_refuses_shapes_that_do_not_fit(route: str, line: str) -> None:
+    problem, adapter = Problem.parse(f"{line} f32"), TensorFlow(route)
+    if not offered(adapter, str(problem)):
+        pytest.skip("not claimed")
+    g, o = problem.geometry, problem.operands
+    nonsense = {
+        "x": [(2, 2 * g.channels, *g.size), (2, g.channels, *g.size[:-1], 1), (2, g.channels, *g.size[1:])],
+        "w": [(g.maps, 1 + g.channels // g.groups, *g.kernel), (g.maps, 1, *g.kernel[1:])],
+        "b": [(g.maps + 1,), (g.maps, 1)],
+        "delta": [(2, g.maps, *g.output[:-1], 3), (2, g.maps + 1, *g.output), (1, g.maps, *g.output)],
+    }
+    for name, shape in ((name, shape) for name, shapes in nonsense.items() for shape in shapes):
+        spoiled = {**dict(o.items()), name: np.ones(shape, np.float32)}
+        with pytest.raises((ValueError, tf.errors.OpError)):  # GeometryError is a ValueError
+            computed(adapter, g, **spoiled)
+
+
+def pointwise(dtype: str) -> tuple[Geometry, dict[str, Any], dict[str, Any]]:
+    """A geometry whose sums are matrix products, long ones; integers; the exact y, dx and dw, in float64."""
+    g = Geometry(batch=2, channels=300, maps=300, size=(40, 9), kernel=(1, 1), bias="none")
+    rng, kind = np.random.default_rng(0), dtype_of(dtype).numpy
+    x, w, delta = (rng.integers(-11, 12, shape).astype(kind) for shape in (g.x_shape, g.w_shape, g.y_shape))
+    wide_x, wide_w, wide_delta = (a.astype(np.float64) for a in (x, w[:, :, 0, 0], delta))
+    exact = {
+        "y": np.einsum("nchw,mc->nmhw", wide_x, wide_w, optimize=True),
+        "dx": np.einsum("nmhw,mc->nchw", wide_delta, wide_w, optimize=True),
+        "dw": np.einsum("nchw,nmhw->mc", wide_x, wide_delta, optimize=True)[:, :, None, None],
+    }
+    return g, {"x": x, "w": w, "b": None, "delta": delta}, exact
+
+
+@pytest.mark.skipif(ONEDNN, reason="one dtype")
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@pytest.mark.parametrize(
+    ("route", "once"), [("eager", ("y",)), ("raw-ops", ("y",)), ("xla", ("y", "dx", "dw"))]
+)
+def test_sums_in_float32_are_rounded_once(route: str, once: tuple[str, ...], dtype: str) -> None:
+    g, operands, exact = pointwise(dtype)
+    got = computed(TensorFlow(route), g, **operands)
+    for name, right in exact.items():
+        assert np.abs(right).max() > 2 ** dtype_of(dtype).p, "no sum needs rounding"
+        same = np.array_equal(got[name].astype(np.float64), right.astype(got[name].dtype).astype(np.float64))
+        assert same == (name in once), name
+
+
+@pytest.mark.skipif(ONEDNN, reason="oneDNN offers more")
+def test_what_it_declines_is_declined_by_tensorflow() -> None:
+    eager, xla = TensorFlow("eager"), TensorFlow("xla")
+    for line in ("2d n2 c3 m4 i6x5 k2 s2 d2 f32", "2d n2 c4 m6 g2 i6x5 k2 f32"):
+        assert not offered(eager, line)
+        check(xla, line)
+        o = Problem.parse(line).operands
+        with pytest.raises((ValueError, tf.errors.OpError)):
+            computed(eager, Problem.parse(line).geometry, x=o.x, w=o.w, b=o.b, delta=o.delta)
+
+
+@pytest.mark.skipif(ONEDNN, reason="this is that process")
+def test_onednn_in_a_process_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="TF_ENABLE_ONEDNN_OPTS=1"):
+        TensorFlow("onednn")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__).resolve())]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "1"}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_says_what_is_behind_it() -> None:
+    assert set(TensorFlow(ROUTES[0]).versions()) == {"tensorflow"}
+    assert {*TensorFlow.routes} == {"eager", "raw-ops", "xla", "onednn"}
