@@ -1,12 +1,13 @@
 """Small wrong, hostile and honest adapters: what the suite must catch, and what it must not.
 
-Each class is one implementation with one property; its docstring says what is wrong with it.  All are built on the
-bundled reference layer, so that nothing but the property differs.
+Each class is one implementation with one property; its docstring says what is wrong with it.  The wrong ones are built
+on the bundled reference layer, so that nothing but the property differs.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,13 @@ EVERYTHING = Capabilities(
 
 def layer(g: Geometry, w: Any, b: Any) -> Convolution:
     return Convolution(
-        w, b, stride=g.stride, padding=g.padding, dilation=g.dilation, groups=g.groups, convention=g.convention
+        w,
+        b,
+        stride=g.stride,
+        padding=g.padding,
+        dilation=g.dilation,
+        groups=g.groups,
+        convention=g.convention,
     )
 
 
@@ -133,11 +140,39 @@ class ReturnsView(Right):
 
 
 class ReturnsItsInput(Right):
-    """y is a view of x where x holds what y should."""
+    """db of an untied bias is a view of delta where the batch is one item: there the numbers are right."""
 
-    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
-        y = super().forward(g, x, w, b)
-        return x[:, :, ...] if x.shape == y.shape and np.array_equal(x, y) else y
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        return dx, dw, delta[0] if g.bias == "untied" and g.batch == 1 else db
+
+
+class ReturnsItsBuffer(Right):
+    """dw is always the same array for one shape: the next call overwrites what the caller was given."""
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        self.buffers: dict[Any, Any] = {}
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        buffer = self.buffers.setdefault((w.shape, w.dtype), np.empty(w.shape, w.dtype))
+        buffer[...] = dw
+        return dx, buffer, db
+
+
+class KeepsWhatWasThere(Right):
+    """dx is written into a kept buffer wherever it is not zero; elsewhere the call before shows through."""
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        self.buffers: dict[Any, Any] = {}
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        buffer = self.buffers.setdefault((x.shape, x.dtype), np.zeros(x.shape, x.dtype))
+        buffer[dx != 0] = dx[dx != 0]
+        return buffer.copy(), dw, db
 
 
 class WrongDtype(Right):
@@ -195,6 +230,141 @@ class RaisesOnDilation(Right):
         return super().forward(g, x, w, b)
 
 
+class Exits(Right):
+    """The forward pass ends the process that calls it."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        raise SystemExit(5)
+
+
+class FlipsBitsInBatches(Right):
+    """The last item of y is one unit in the last place too large where there is more than one."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().forward(g, x, w, b)
+        if g.batch > 1:
+            y[-1] = np.nextafter(y[-1], np.asarray(np.inf, y.dtype))
+        return y
+
+
+class ClippedAt100(Right):
+    """y is clipped to the range from -100 to 100."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().forward(g, x, w, b)
+        return np.clip(y, np.asarray(-100, y.dtype), np.asarray(100, y.dtype)).astype(y.dtype)
+
+
+class TileEdges(Right):
+    """The first column of every tile of 32 but the first is zero in dx."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        dx[..., 32::32] = 0
+        return dx, dw, db
+
+
+class IgnoresTheBias(Right):
+    """It claims a bias, and does not add it."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        g.check(b=b)
+        return super().forward(g, x, w, None)
+
+
+class AcceptsAnyDelta(Right):
+    """A delta that is too large is cut to size without a word."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return super().backward(g, x, w, b, delta[(..., *(slice(0, o) for o in g.output))])
+
+
+class SumsInFloat16(Right):
+    """It declares float32 sums for float16, and rounds every partial sum to float16."""
+
+    capabilities = dataclasses.replace(EVERYTHING, dtypes=frozenset({"f16"}))
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return Reordered().forward(g, x, w, b)
+
+
+class SwappedGradients(Right):
+    """Broken wiring: backward returns (dw, dx, db)."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        return dw, dx, db
+
+
+class DeclaresConvolution(Right):
+    """Broken wiring: it declares true convolution, and computes correlation."""
+
+    capabilities = dataclasses.replace(EVERYTHING, convention="convolution")
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return super().forward(dataclasses.replace(g, convention="correlation"), x, w, b)
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return super().backward(dataclasses.replace(g, convention="correlation"), x, w, b, delta)
+
+
+class ReturnsChannelsLast(Right):
+    """Broken wiring: y comes back as N, spatial, C though NCHW is declared."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return np.moveaxis(super().forward(g, x, w, b), 1, -1)
+
+
+class ReturnsNone(Right):
+    """Broken wiring: backward returns nothing."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return None
+
+
+class ReturnsTwo(Right):
+    """Broken wiring: backward returns a list of two."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return list(super().backward(g, x, w, b, delta)[:2])
+
+
+class ReturnsNoDw(Right):
+    """Broken wiring: dw is None, though it is declared."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, _, db = super().backward(g, x, w, b, delta)
+        return dx, None, db
+
+
+class ReturnsText(Right):
+    """Broken wiring: forward returns a string."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return "y"
+
+
+class BreaksOnGroups(Right):
+    """Broken wiring that a plain problem does not show: with groups, backward returns a list of two."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        gradients = super().backward(g, x, w, b, delta)
+        return list(gradients[:2]) if g.groups > 1 else gradients
+
+
+class HasNoBackward(Right):
+    """Broken wiring: gradients are declared, and there is no backward."""
+
+    backward = Adapter.backward
+
+
+class MisreadsTheGeometry(Right):
+    """Broken wiring: it asks the geometry for a name of another library."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return super().forward(g, x, w, b) if g.strides else None  # type: ignore[attr-defined]
+
+
 class Reordered(Adapter):
     """Honest: sums the taps one by one, in an order of its own, in the dtype of the operands."""
 
@@ -236,6 +406,8 @@ class Reordered(Adapter):
             for m in range(g.maps)
             for k in range(channels)
         ]
+        if self.order == "shuffled":
+            return [terms[k] for k in self.random.permutation(len(terms))]
         return terms if self.order == "forward" else terms[::-1]
 
     def _sum(self, products: Any) -> Any:
@@ -252,8 +424,83 @@ class ReorderedBackwards(Reordered):
     order = "backward"
 
 
+class Shuffled(Reordered):
+    """Honest numbers, but never twice the same: each call sums in an order that it draws."""
+
+    order = "shuffled"
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        self.random = np.random.default_rng(1)
+
+
+class PairwiseColumns(Adapter):
+    """Honest: products with columns of x, summed pairwise in float32 (float64 for float64), rounded once."""
+
+    capabilities = EVERYTHING
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        g.check(x=x, w=w, b=b)
+        columns, kernels = self._columns(g, x), self._kernels(g, w)
+        products = kernels[None, ..., None] * columns[:, :, None]  # n, g, m, terms, o
+        y = _pairwise(products, 3).reshape(g.y_shape)
+        if b is not None:
+            y = y + (b if g.bias == "untied" else b.reshape(-1, *(1,) * g.rank)).astype(y.dtype)
+        return y.astype(x.dtype)
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        g.check(x=x, w=w, b=b, delta=delta)
+        wide = _wide(delta).reshape(g.batch, g.groups, g.maps // g.groups, math.prod(g.output))
+        dw = _pairwise(self._columns(g, x)[:, :, None] * wide[:, :, :, None], 4)  # n, g, m, terms
+        dw = _pairwise(dw, 0).reshape(g.w_shape)
+        dw = np.flip(dw, tuple(range(2, dw.ndim))) if g.convention == "convolution" else dw
+        dcolumns = _pairwise(self._kernels(g, w)[None, ..., None] * wide[:, :, :, None], 2)  # n, g, terms, o
+        db = None
+        if b is not None:
+            db = _pairwise(_wide(delta), 0)
+            db = (db if g.bias == "untied" else _pairwise(db.reshape(g.maps, -1), 1)).astype(b.dtype)
+        return self._back(g, dcolumns).astype(x.dtype), dw.astype(w.dtype), db
+
+    def _kernels(self, g: Geometry, w: Any) -> Any:
+        """g, m, terms"""
+        turned = np.flip(w, tuple(range(2, w.ndim))) if g.convention == "convolution" else w
+        return _wide(turned).reshape(g.groups, g.maps // g.groups, -1)
+
+    def _columns(self, g: Geometry, x: Any) -> Any:
+        """n, g, terms, positions"""
+        padded = _padded(g, _wide(x))
+        taps = np.stack([padded[(..., *_read_by(g, t))] for t in np.ndindex(*g.kernel)], 2)  # n, c, taps, *o
+        return taps.reshape(g.batch, g.groups, g.w_shape[1] * math.prod(g.kernel), math.prod(g.output))
+
+    def _back(self, g: Geometry, dcolumns: Any) -> Any:
+        """Every element of dx as a pairwise sum over the taps that read it."""
+        taps = dcolumns.reshape(g.batch, g.channels, math.prod(g.kernel), *g.output)
+        spread = np.zeros((taps.shape[2], g.batch, g.channels, *g.padded_size), taps.dtype)
+        for k, t in enumerate(np.ndindex(*g.kernel)):
+            spread[(k, ..., *_read_by(g, t))] = taps[:, :, k]
+        dx = np.zeros(g.x_shape, taps.dtype)
+        dx[(..., *g.kept)] = _pairwise(spread, 0)[(..., *g.inner)]
+        return dx
+
+
+def _wide(a: Any) -> Any:
+    return a if a.dtype == np.float64 else a.astype(np.float32)
+
+
+def _pairwise(a: Any, axis: int) -> Any:
+    """The sum along an axis: of the first half, and of the second."""
+    n = a.shape[axis]
+    if n <= 1:
+        return np.take(a, 0, axis) if n else np.zeros(np.delete(a.shape, axis), a.dtype)
+    first, second = np.split(a, [n // 2], axis)
+    return _pairwise(first, axis) + _pairwise(second, axis)
+
+
 def _stored(g: Geometry, t: Any) -> tuple[int, ...]:
-    return tuple(k - 1 - i for k, i in zip(g.kernel, t, strict=True)) if g.convention == "convolution" else tuple(t)
+    """Where tap t stands in w."""
+    if g.convention == "correlation":
+        return tuple(t)
+    return tuple(k - 1 - i for k, i in zip(g.kernel, t, strict=True))
 
 
 def _padded(g: Geometry, x: Any) -> Any:

@@ -2,8 +2,8 @@
 
 JAX names the axis order of each operand of a convolution, so a route may speak another order than NCHW; it
 pads by negative amounts itself, and dilation and groups are arguments of their own.  It has neither a bias
-(added here, as users of JAX do) nor a switch for true convolution (the kernel is reversed here, inside what is
-differentiated).
+(added here, as users of JAX do) nor a switch for true convolution (the kernel is reversed here, inside what
+is differentiated).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TensorFlow: `tf.nn.convolution` with GradientTape, the kernels beneath it, XLA, and oneDNN.
 
-TensorFlow pads by rules of its own or not at all ("SAME", "VALID"), so x is padded, or cropped, beforehand; axes
-are in NHWC and HWIO order; groups are never named, they follow from the channels of x and w.  Which
+TensorFlow pads by rules of its own or not at all ("SAME", "VALID"), so x is padded, or cropped, beforehand;
+axes are in NHWC and HWIO order; groups are never named, they follow from the channels of x and w.  Which
 combinations have gradients depends on the kernels, and so on the route.
 """
 
@@ -59,7 +59,8 @@ class TensorFlow(Adapter):
         elif self.route == "xla":
             self.capabilities = WHOLE
         elif self.route == "onednn":
-            self.capabilities = dataclasses.replace(WHOLE, dtypes=frozenset({"float32"}))
+            # of an empty batch, y has the shape of x
+            self.capabilities = dataclasses.replace(WHOLE, dtypes=frozenset({"float32"}), empty_batch=False)
         self._tf = _tensorflow(onednn=self.route == "onednn")
         self._compiled: dict[tuple[object, ...], Any] = {}
 
@@ -74,31 +75,34 @@ class TensorFlow(Adapter):
         return None
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
-        return np.array(self._called(self._layer, g, x, w, b))
+        return self._called(self._layer, g, x, w, b).numpy()  # a copy
 
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         gradients = self._called(self._raw_vjp if self.route == "raw-ops" else self._vjp, g, x, w, b, delta)
-        dx, dw, *db = (np.array(gradient) for gradient in gradients)  # np.array copies
+        dx, dw, *db = (gradient.numpy() for gradient in gradients)
         return dx, dw, db[0] if db else None
 
     def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
-        # TensorFlow takes other channels for another number of groups, and an x that is smaller than the kernel
+        # TensorFlow takes other channels for other groups, an x that is smaller than the kernel, and, where a bias
+        # is added, a delta of another size than a y of size 1
         g.check(x=np.moveaxis(x, -1, 1), w=np.moveaxis(w, (-1, -2), (0, 1)), b=b)
+        g.check(**{"delta": np.moveaxis(d, -1, 1) for d in delta})
         tensors = [self._tf.constant(a) for a in (*delta, x, w, b) if a is not None]
         if self.route != "xla":
             return function(g, *tensors)
         key = (function.__name__, g)
         if key not in self._compiled:
-            self._compiled[key] = self._tf.function(lambda *t: function(g, *t), jit_compile=True)
+            compiled = self._tf.function(jit_compile=True, autograph=False)
+            self._compiled[key] = compiled(lambda *tensors: function(g, *tensors))
         return self._compiled[key](*tensors)
 
     def _layer(self, g: Geometry, x: Any, w: Any, b: Any = None) -> Any:
         """y; each step differentiable."""
         tf = self._tf
         y = self._convolve(g, x, self._rotated(g, w))
-        if g.bias == "none":
-            return y
-        return tf.nn.bias_add(y, b) if g.bias == "tied" else y + tf.transpose(b, (*range(1, g.rank + 1), 0))
+        if g.bias == "untied":
+            return y + tf.transpose(b, (*range(1, g.rank + 1), 0))
+        return y if b is None else tf.nn.bias_add(y, b)
 
     def _rotated(self, g: Geometry, w: Any) -> Any:
         return self._tf.reverse(w, range(g.rank)) if g.convention == "convolution" else w
@@ -111,7 +115,7 @@ class TensorFlow(Adapter):
         pads = [(max(lo, 0), max(hi, 0)) for lo, hi in g.padding]
         x = tf.pad(x[(slice(None), *within)], [(0, 0), *pads, (0, 0)])
         if self.route == "eager":
-            # without data_format, the gradient of three spatial axes raises: 'NoneType' has no attribute 'decode'
+            # its default for data_format, None, breaks the gradient of Conv3D
             order = ("NWC", "NHWC", "NDHWC")[g.rank - 1]
             return tf.nn.convolution(x, w, g.stride, "VALID", data_format=order, dilations=g.dilation)
         function = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[g.rank - 1]
@@ -125,13 +129,13 @@ class TensorFlow(Adapter):
         return tape.gradient(y, operands, output_gradients=delta)
 
     def _raw_vjp(self, g: Geometry, delta: Any, x: Any, w: Any, b: Any = None) -> Any:
-        raw, same = self._tf.raw_ops, {"out_backprop": delta, **_attributes(g)}
-        dx = raw.Conv2DBackpropInput(input_sizes=x.shape, filter=self._rotated(g, w), **same)
-        dw = raw.Conv2DBackpropFilter(input=x, filter_sizes=w.shape, **same)
-        if g.bias == "none":
+        tf, same = self._tf, {"out_backprop": delta, **_attributes(g)}
+        dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=self._rotated(g, w), **same)
+        dw = tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=w.shape, **same)
+        if b is None:
             return dx, self._rotated(g, dw)
-        tied = g.bias == "tied"
-        db = raw.BiasAddGrad(out_backprop=delta) if tied else self._tf.einsum("nhwm->mhw", delta)
+        untied = g.bias == "untied"
+        db = tf.einsum("nhwm->mhw", delta) if untied else tf.raw_ops.BiasAddGrad(out_backprop=delta)
         return dx, self._rotated(g, dw), db
 
 
@@ -142,11 +146,11 @@ def _attributes(g: Geometry) -> dict[str, Any]:
 
 
 def _tensorflow(*, onednn: bool) -> Any:
-    """The package, with or without oneDNN: its default depends on the processor, and it is chosen before the import."""
-    wanted = str(int(onednn))
+    """The package, with or without oneDNN; the default depends on the processor, so it is chosen here."""
+    wanted = str(int(onednn))  # read while TensorFlow is imported
     if "tensorflow" in sys.modules and os.environ.get(ONEDNN) != wanted:
         raise RuntimeError(f"this route needs a process that starts TensorFlow with {ONEDNN}={wanted}")
     os.environ[ONEDNN] = wanted
     tf = importlib.import_module("tensorflow")
-    tf.get_logger().setLevel("ERROR")  # it would advise against compiling a function for each geometry
+    tf.get_logger().setLevel("ERROR")  # it advises against compiling a function for each geometry
     return tf

@@ -7,6 +7,7 @@ format, and with torch's own kernels in place of oneDNN.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +59,8 @@ class Torch(Adapter):
         )
 
     def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__}
+        onednn = re.search(r"MKL-DNN v(\S+)", torch.__config__.show())
+        return {"torch": torch.__version__, **({"mkldnn": onednn[1]} if onednn else {})}
 
     def forward(self, g: Geometry, x: Array, w: Array, b: Array | None) -> Array:
         with self._kernels():
@@ -107,6 +109,7 @@ def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Ten
 
 
 def _by_functions(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> tuple[Tensor | None, ...]:
+    g.check(b=b)  # these functions never see it
     options = (g.stride, _symmetric(g), g.dilation, g.groups)
     dx = INPUT_GRADIENT[g.rank](x.shape, _flipped(g, w), delta, *options)
     dw = WEIGHT_GRADIENT[g.rank](x, w.shape, delta, *options)

@@ -103,8 +103,8 @@ def test_four_derivations_agree_bit_for_bit(seed: int) -> None:
 
 
 @settings(
-    max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+    max_examples=250, suppress_health_check=[HealthCheck.too_slow]
+)  # each example draws some thirty numbers
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_four_derivations_agree_on_whatever_hypothesis_draws(data: st.DataObject, seed: int) -> None:
     g = some_geometry(lambda low, high: data.draw(st.integers(low, high)))
@@ -129,9 +129,12 @@ def test_counts_are_the_layer_applied_to_ones(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(150):
         g = some_geometry(rng.randint)
-        ones = Operands(**{
-            name: None if g.shape_of(name) is None else np.ones(g.shape_of(name)) for name in ("x", "w", "b", "delta")
-        })
+        ones = Operands(
+            **{
+                name: None if g.shape_of(name) is None else np.ones(g.shape_of(name))
+                for name in ("x", "w", "b", "delta")
+            }
+        )
         results, n = vectorised.Layer.of(g, ones).results(), vectorised.counts(g)
         assert set(n) == {q for q in QUANTITIES if getattr(results, q) is not None}
         for q, counted in n.items():
@@ -166,10 +169,14 @@ def test_draws_cover_what_the_specification_names() -> None:
         "negative padding": lambda g: any(min(pair) < 0 for pair in g.padding),
         "padding that crops and pads": lambda g: any(lo * hi < 0 for lo, hi in g.padding),
         "a window in padding alone": lambda g: bool((vectorised.counts(g)["y"] <= (g.bias != "none")).any()),
-        "a kernel beyond the input": lambda g: any(k > i for k, i in zip(g.kernel_reach, g.size, strict=True)),
+        "a kernel beyond the input": lambda g: any(
+            k > i for k, i in zip(g.kernel_reach, g.size, strict=True)
+        ),
         "a kernel that covers the input": lambda g: g.kernel == g.size,
     }
-    for rank, convention, bias in itertools.product((1, 2, 3), ("correlation", "convolution"), ("none", "tied", "untied")):
+    for rank, convention, bias in itertools.product(
+        (1, 2, 3), ("correlation", "convolution"), ("none", "tied", "untied")
+    ):
         features[f"{rank}d {convention} {bias}"] = functools.partial(_is, rank, convention, bias)
     assert [what for what, has in features.items() if not any(map(has, drawn))] == []
 
@@ -225,7 +232,12 @@ DERIVATIONS = {
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_the_seeds_example_counted_on_fingers(name: str) -> None:
     results = DERIVATIONS[name](SEED, Operands(x=X, w=W, b=B, delta=DELTA))
-    assert [a.tolist() for a in (results.y, results.dx, results.dw, results.db)] == [[[Y]], [[DX]], [[DW]], DB]
+    assert [a.tolist() for a in (results.y, results.dx, results.dw, results.db)] == [
+        [[Y]],
+        [[DX]],
+        [[DW]],
+        DB,
+    ]
 
 
 @pytest.mark.parametrize("name", DERIVATIONS)
@@ -242,7 +254,10 @@ def test_stride_remainder_and_untied_bias_counted_on_fingers(name: str) -> None:
     """Padding one in front, stride 2: windows (0, x0), (x1, x2); x3 is a remainder that nothing reads."""
     g = Geometry(size=(4,), kernel=(2,), stride=(2,), padding=((1, 0),), bias="untied")
     operands = Operands(
-        x=np.array([[[2, 3, 5, 7]]]), w=np.array([[[11, 13]]]), b=np.array([[17, 19]]), delta=np.array([[[23, 29]]])
+        x=np.array([[[2, 3, 5, 7]]]),
+        w=np.array([[[11, 13]]]),
+        b=np.array([[17, 19]]),
+        delta=np.array([[[23, 29]]]),
     )
     results = DERIVATIONS[name](g, operands)
     assert results.y.tolist() == [[[11 * 0 + 13 * 2 + 17, 11 * 3 + 13 * 5 + 19]]]
@@ -255,7 +270,9 @@ def test_stride_remainder_and_untied_bias_counted_on_fingers(name: str) -> None:
 def test_kernel_as_large_as_the_input_shares_nothing(name: str) -> None:
     """Reader 16: y is one inner product; dx is the kernel, dw the input, each scaled by the one delta."""
     g = Geometry(size=(3,), kernel=(3,), bias="none")
-    operands = Operands(x=np.array([[[2, 3, 5]]]), w=np.array([[[7, 11, 13]]]), b=None, delta=np.array([[[17]]]))
+    operands = Operands(
+        x=np.array([[[2, 3, 5]]]), w=np.array([[[7, 11, 13]]]), b=None, delta=np.array([[[17]]])
+    )
     results = DERIVATIONS[name](g, operands)
     assert results.y.tolist() == [[[2 * 7 + 3 * 11 + 5 * 13]]]
     assert results.dx.tolist() == [[[7 * 17, 11 * 17, 13 * 17]]]
@@ -320,10 +337,12 @@ def test_conventions_differ_by_the_rotation_of_w_and_dw_alone() -> None:
     for number in range(40):
         g = some_geometry(rng.randint, batches=(1, 2))
         spatial = tuple(range(2, 2 + g.rank))
-        turned = Geometry(**{
-            **{field: getattr(g, field) for field in Geometry.__dataclass_fields__},
-            "convention": "convolution" if g.convention == "correlation" else "correlation",
-        })
+        turned = Geometry(
+            **{
+                **{field: getattr(g, field) for field in Geometry.__dataclass_fields__},
+                "convention": "convolution" if g.convention == "correlation" else "correlation",
+            }
+        )
         operands = some_operands(g, number)
         a = definition.compute(g, operands)
         b = definition.compute(turned, operands.replace(w=np.flip(operands.w, spatial)))

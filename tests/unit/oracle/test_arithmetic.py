@@ -23,7 +23,10 @@ def test_an_arithmetic_class_says_itself_in_words(arithmetic: Arithmetic, words:
 def test_an_unknown_format_is_the_adapters_fault(name: str) -> None:
     with pytest.raises(AdapterBroken) as caught:
         Arithmetic(**{name: "float32"})
-    assert str(caught.value) == f"Arithmetic({name}='float32'): it must be one of f64, f32, tf32, f16, bf16 or None"
+    assert (
+        str(caught.value)
+        == f"Arithmetic({name}='float32'): it must be one of f64, f32, tf32, f16, bf16 or None"
+    )
 
 
 def test_an_unknown_algorithm_is_the_adapters_fault() -> None:

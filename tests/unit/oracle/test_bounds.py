@@ -115,10 +115,14 @@ def dot(x: Scalars, w: Scalars, dtype: str, arithmetic: Arithmetic, order: Any, 
     return DTYPES[dtype].numpy.type(order(terms, add, rng))
 
 
-def inner_product(x: Sequence[float], w: Sequence[float], dtype: str, arithmetic: Arithmetic, quantum: float = 0.0) -> Expected:
+def inner_product(
+    x: Sequence[float], w: Sequence[float], dtype: str, arithmetic: Arithmetic, quantum: float = 0.0
+) -> Expected:
     """What is expected of the one y of a kernel as large as its input."""
     g = Geometry(size=len(x), kernel=len(w), bias="none")
-    values = {name: np.array(v).reshape(1, 1, -1).astype(DTYPES[dtype].numpy) for name, v in (("x", x), ("w", w))}
+    values = {
+        name: np.array(v).reshape(1, 1, -1).astype(DTYPES[dtype].numpy) for name, v in (("x", x), ("w", w))
+    }
     operands = Operands(**values, b=None, delta=np.ones((1, 1, 1), DTYPES[dtype].numpy))
     return Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=arithmetic, quantum=quantum)["y"]
 
@@ -195,14 +199,21 @@ def test_bias_gradients_and_biases_stay_within_their_bounds(dtype: str, n: int) 
     b = kind(reals(rng))
     g = Geometry(size=n, kernel=1)
     operands = Operands(
-        x=np.ones((1, 1, n), kind), w=np.ones((1, 1, 1), kind), b=np.ones(1, kind), delta=np.array(delta, kind).reshape(1, 1, n)
+        x=np.ones((1, 1, n), kind),
+        w=np.ones((1, 1, 1), kind),
+        b=np.ones(1, kind),
+        delta=np.array(delta, kind).reshape(1, 1, n),
     )
-    bound = Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=0.0)["db"].bound.item()
+    bound = Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=0.0)[
+        "db"
+    ].bound.item()
     whole = Operands(
         x=np.array(x, kind).reshape(1, 1, n), w=np.array(w, kind).reshape(1, 1, n), b=np.array([b], kind),
         delta=np.ones((1, 1, 1), kind),
     )  # fmt: skip
-    y = Expectation(Geometry(size=n, kernel=n), whole, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=0.0)["y"]
+    y = Expectation(
+        Geometry(size=n, kernel=n), whole, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=0.0
+    )["y"]
     for order in ORDERS:
         summed = order(delta, lambda a, b: a + b, rng)
         assert abs(Fraction(float(summed)) - exact_sum(delta, [1] * n)) <= Fraction(bound)
@@ -237,7 +248,8 @@ def test_the_bound_is_a_few_unit_roundoffs_a_summand(dtype: str) -> None:
 def test_a_wider_accumulator_makes_the_bound_tighter_and_a_narrower_one_wider() -> None:
     x = w = [1.0] * 100
     wide, own, narrow = (
-        inner_product(x, w, "f32", Arithmetic(accumulator=accumulator)).bound.item() for accumulator in ("f64", None, "f16")
+        inner_product(x, w, "f32", Arithmetic(accumulator=accumulator)).bound.item()
+        for accumulator in ("f64", None, "f16")
     )
     assert wide < own < narrow
 
@@ -253,13 +265,17 @@ def test_gamma_is_void_where_n_u_reaches_one() -> None:
 
 @pytest.mark.parametrize(("dtype", "n"), [("bf16", 256), ("bf16", 1000), ("f16", 2048), ("f16", 5000)])
 def test_where_gamma_is_void_the_bound_is_infinite(dtype: str, n: int) -> None:
-    bound = bounds.direct(np.array([1.0]), np.array([n]), np.array([1.0]), dtype=DTYPES[dtype], arithmetic=Arithmetic())
+    bound = bounds.direct(
+        np.array([1.0]), np.array([n]), np.array([1.0]), dtype=DTYPES[dtype], arithmetic=Arithmetic()
+    )
     assert bound.tolist() == [math.inf]
 
 
 def test_where_the_gamma_of_partial_sums_is_void_the_bound_is_infinite() -> None:
     arithmetic = Arithmetic(partial_sums="bf16")
-    bound = bounds.direct(np.array([1.0]), np.array([300]), np.array([1.0]), dtype=DTYPES["f32"], arithmetic=arithmetic)
+    bound = bounds.direct(
+        np.array([1.0]), np.array([300]), np.array([1.0]), dtype=DTYPES["f32"], arithmetic=arithmetic
+    )
     assert bound.tolist() == [math.inf]
 
 
@@ -274,7 +290,9 @@ def test_a_bound_is_a_number_for_every_n_and_s(dtype: str, arithmetic: Arithmeti
 
 def test_where_all_products_are_zero_the_result_must_be_zero() -> None:
     for dtype, arithmetic in CLASSES:
-        bound = bounds.direct(np.zeros(3), np.array([0, 9, 9000]), np.zeros(3), dtype=DTYPES[dtype], arithmetic=arithmetic)
+        bound = bounds.direct(
+            np.zeros(3), np.array([0, 9, 9000]), np.zeros(3), dtype=DTYPES[dtype], arithmetic=arithmetic
+        )
         assert bound.tolist() == [0, 0, 0]
 
 
@@ -293,7 +311,11 @@ def test_the_oracle_is_within_its_own_error(seed: int) -> None:
     line = f"2d n2 c{rng.randint(1, 3)} m2 i5x4 k{rng.randint(1, 3)} s{rng.randint(1, 2)} p{rng.randint(0, 1)} bias=none"
     problem = Problem.parse(f"{line} fill=real seed={seed}")
     expectation = Expectation(
-        problem.geometry, problem.operands, dtype=problem.format, arithmetic=Arithmetic(), quantum=problem.quantum
+        problem.geometry,
+        problem.operands,
+        dtype=problem.format,
+        arithmetic=Arithmetic(),
+        quantum=problem.quantum,
     )
     exact, unit = exact_results(problem)
     for q in ("y", "dx", "dw"):
@@ -339,7 +361,11 @@ def by_fft(g: Geometry, o: Operands) -> dict[str, Any]:
     y, dx, dw = (transforms.irfftn(a, lengths, axes=spatial) for a in (y, dx, dw))
     y = y[(..., *(slice(0, (n - 1) * s + 1, s) for n, s in zip(g.output, g.stride, strict=True)))]
     dw = dw[(..., *(slice(0, (n - 1) * d + 1, d) for n, d in zip(g.kernel, g.dilation, strict=True)))]
-    results = {"y": y, "dx": np.zeros_like(o.x), "dw": np.flip(dw, spatial) if g.convention == "convolution" else dw}
+    results = {
+        "y": y,
+        "dx": np.zeros_like(o.x),
+        "dw": np.flip(dw, spatial) if g.convention == "convolution" else dw,
+    }
     results["dx"][(..., *g.kept)] = dx[(..., *(slice(0, n) for n in g.padded_size))][(..., *g.inner)]
     return results
 
@@ -368,9 +394,12 @@ def test_a_convolution_by_fft_stays_within_its_bound(dtype: str, line: str) -> N
         problem = Problem.parse(f"{line} {dtype} fill=real seed={seed}")
         rng, operands = np.random.default_rng(seed), problem.operands
         if seed == 2:  # of all sizes, so that cancellation hits small results beside large ones
-            operands = operands.replace(**{
-                name: (a * 2.0 ** rng.integers(-12, 13, a.shape)).astype(a.dtype) for name, a in operands.items()
-            })
+            operands = operands.replace(
+                **{
+                    name: (a * 2.0 ** rng.integers(-12, 13, a.shape)).astype(a.dtype)
+                    for name, a in operands.items()
+                }
+            )
         expectation, results = expectation_by_fft(problem, operands, 0.0), by_fft(problem.geometry, operands)
         for q, got in results.items():
             assert got.dtype == problem.format.numpy
@@ -384,7 +413,9 @@ def test_a_convolution_by_fft_in_float64_stays_within_its_bound_of_the_exact_val
     exact, unit = exact_results(problem)
     for q, got in by_fft(problem.geometry, problem.operands).items():
         for at in np.ndindex(*got.shape):
-            assert abs(Fraction(float(got[at])) - exact[q][at] * unit) <= Fraction(expectation[q].bound[at]), q
+            assert abs(Fraction(float(got[at])) - exact[q][at] * unit) <= Fraction(
+                expectation[q].bound[at]
+            ), q
 
 
 @pytest.mark.parametrize("line", FFT_LINES)
@@ -401,7 +432,11 @@ def test_a_bias_gradient_is_a_plain_sum_even_where_all_else_is_transformed() -> 
     problem = Problem.parse("2d n2 c2 m3 i5 k3 f32 fill=real")
     by_transform = expectation_by_fft(problem, problem.operands, problem.quantum)["db"]
     directly = Expectation(
-        problem.geometry, problem.operands, dtype=problem.format, arithmetic=Arithmetic(), quantum=problem.quantum
+        problem.geometry,
+        problem.operands,
+        dtype=problem.format,
+        arithmetic=Arithmetic(),
+        quantum=problem.quantum,
     )["db"]
     assert by_transform.direct
     assert by_transform.bound.tolist() == directly.bound.tolist()

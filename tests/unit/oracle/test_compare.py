@@ -7,7 +7,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from conformance.oracle import Arithmetic, Evidence, Expectation, Expected, Grade, compare, identical, sizes, wrong
+from conformance.oracle import (
+    Arithmetic,
+    Evidence,
+    Expectation,
+    Expected,
+    Grade,
+    compare,
+    identical,
+    sizes,
+    wrong,
+)
 from conformance.problem import DTYPES, Geometry, Operands, Problem
 
 REAL = "2d n2 c3 m2 i5x6 k3x2 p1 fill=real"
@@ -28,7 +38,10 @@ def expected_of(line: str, quantity: str = "y", arithmetic: Arithmetic | None = 
 def inner_product(x: list[float], w: list[float], dtype: str, quantum: float = 0.0) -> Expected:
     kind = DTYPES[dtype].numpy
     values = {name: np.array(v).reshape(1, 1, -1).astype(kind) for name, v in (("x", x), ("w", w))}
-    g, operands = Geometry(size=len(x), kernel=len(w), bias="none"), Operands(**values, b=None, delta=np.ones((1, 1, 1), kind))
+    g, operands = (
+        Geometry(size=len(x), kernel=len(w), bias="none"),
+        Operands(**values, b=None, delta=np.ones((1, 1, 1), kind)),
+    )
     return Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=quantum)["y"]
 
 
@@ -72,7 +85,9 @@ def test_one_element_wrong_by_half_a_thousandth_fails(dtype: str, quantity: str)
     expected = expected_of(f"{REAL} {dtype}", quantity)
     right = expected.exact.astype(DTYPES[dtype].numpy)
     for at in np.ndindex(*right.shape):
-        if abs(expected.exact[at]) > expected.s[at] / 50:  # where terms cancel, rounding may take more than that
+        if (
+            abs(expected.exact[at]) > expected.s[at] / 50
+        ):  # where terms cancel, rounding may take more than that
             got = right.copy()
             got[at] *= 1.0005
             evidence = compare(got, expected)
@@ -132,7 +147,9 @@ def test_the_worst_element_is_the_one_farthest_beyond_its_bound() -> None:
     """A large error on a large element is less than a small one on a small element, if the bounds say so."""
     expected = expected_of(REAL)
     by_bound = np.argsort(expected.bound, axis=None)
-    small, large = (tuple(int(i) for i in np.unravel_index(by_bound[at], expected.exact.shape)) for at in (0, -1))
+    small, large = (
+        tuple(int(i) for i in np.unravel_index(by_bound[at], expected.exact.shape)) for at in (0, -1)
+    )
     got = expected.exact.copy()
     got[large] += 200 * expected.bound[large]
     got[small] -= 300 * expected.bound[small]
@@ -236,7 +253,12 @@ def test_a_right_shape_is_evidence_too() -> None:
 
 def test_a_failure_without_an_element_says_why() -> None:
     evidence = wrong("dw", "dw is a list")
-    assert (evidence.grade, evidence.note, evidence.quantity, evidence.ok) == (Grade.FAIL, "dw is a list", "dw", False)
+    assert (evidence.grade, evidence.note, evidence.quantity, evidence.ok) == (
+        Grade.FAIL,
+        "dw is a list",
+        "dw",
+        False,
+    )
 
 
 # ---- identical ----
@@ -251,7 +273,12 @@ def test_one_bit_of_difference_is_not_identical() -> None:
     b = a.copy()
     b[1, 0] = np.nextafter(3.0, 4.0)
     evidence = identical("dw", b, a, "two routes")
-    assert (evidence.grade, evidence.index, evidence.expected, evidence.note) == (Grade.FAIL, (1, 0), 3.0, "two routes")
+    assert (evidence.grade, evidence.index, evidence.expected, evidence.note) == (
+        Grade.FAIL,
+        (1, 0),
+        3.0,
+        "two routes",
+    )
     assert evidence.wrong is not None
     assert evidence.wrong.tolist() == [[False, False], [True, False]]
 
@@ -263,7 +290,15 @@ def test_nan_and_infinity_in_the_same_places_are_identical() -> None:
 
 @pytest.mark.parametrize(
     ("got", "reference"),
-    [(np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (1.0, np.inf), (np.inf, -np.inf), (np.nan, np.inf), (np.inf, np.nan)],
+    [
+        (np.nan, 1.0),
+        (1.0, np.nan),
+        (np.inf, 1.0),
+        (1.0, np.inf),
+        (np.inf, -np.inf),
+        (np.nan, np.inf),
+        (np.inf, np.nan),
+    ],
 )
 def test_a_special_value_in_one_of_two_results_is_not_identical(got: float, reference: float) -> None:
     evidence = identical("y", np.array([np.nan, np.inf, got]), np.array([np.nan, np.inf, reference]))
@@ -277,7 +312,10 @@ def test_plus_and_minus_zero_are_identical() -> None:
 
 
 def test_results_of_different_shapes_are_not_identical() -> None:
-    assert identical("y", np.zeros((2, 3)), np.zeros((3, 2))).note == "y has shape (2, 3), the geometry gives (3, 2)"
+    assert (
+        identical("y", np.zeros((2, 3)), np.zeros((3, 2))).note
+        == "y has shape (2, 3), the geometry gives (3, 2)"
+    )
 
 
 def test_empty_results_are_identical() -> None:

@@ -33,7 +33,9 @@ def expected_of(line: str, arithmetic: Arithmetic | None = None, **changes: Any)
     )
 
 
-def inner_product(x: Any, w: Any, dtype: str, quantum: float = 1.0, arithmetic: Arithmetic | None = None) -> Expected:
+def inner_product(
+    x: Any, w: Any, dtype: str, quantum: float = 1.0, arithmetic: Arithmetic | None = None
+) -> Expected:
     """What is expected of the one y of a kernel as large as its input."""
     kind = DTYPES[dtype].numpy
     operands = Operands(
@@ -41,7 +43,9 @@ def inner_product(x: Any, w: Any, dtype: str, quantum: float = 1.0, arithmetic: 
         delta=np.ones((1, 1, 1), kind),
     )  # fmt: skip
     g = Geometry(size=len(x), kernel=len(w), bias="none")
-    return Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=arithmetic or Arithmetic(), quantum=quantum)["y"]
+    return Expectation(
+        g, operands, dtype=DTYPES[dtype], arithmetic=arithmetic or Arithmetic(), quantum=quantum
+    )["y"]
 
 
 # ---- exact, n, S ----
@@ -63,13 +67,17 @@ def test_s_of_real_data_is_not_below_the_true_sum() -> None:
         problem = Problem.parse(f"1d n2 c3 m2 i9 k3 fill=real seed={seed}")
         scale = 2.0**53
         scaled = {
-            name: np.abs(a * scale * (scale if name == "b" else 1)).astype(object) for name, a in problem.operands.items()
+            name: np.abs(a * scale * (scale if name == "b" else 1)).astype(object)
+            for name, a in problem.operands.items()
         }
         sums = definition.compute(problem.geometry, Operands(**scaled))
         expectation = expected_of(str(problem))
         for q, unit in (("y", 106), ("dx", 106), ("dw", 106), ("db", 53)):
             true = [Fraction(int(v), 2**unit) for v in getattr(sums, q).ravel()]
-            assert all(Fraction(s) >= t for s, t in zip(expectation[q].s.ravel(), true, strict=True)), (seed, q)
+            assert all(Fraction(s) >= t for s, t in zip(expectation[q].s.ravel(), true, strict=True)), (
+                seed,
+                q,
+            )
 
 
 def test_n_counts_the_bias_in_y_and_no_padding() -> None:
@@ -115,7 +123,10 @@ def test_unrounded_sums_are_exact_in_every_order(dtype: str) -> None:
         exact = sum(a * b for a, b in zip(x, w, strict=True))
         assert expected.exact.item() == exact
         sums = [trees(products, rng) for _ in range(12)]
-        sums += [sum(order, kind(0)) for order in (products, products[::-1], sorted(products), sorted(products, key=abs))]
+        sums += [
+            sum(order, kind(0))
+            for order in (products, products[::-1], sorted(products), sorted(products, key=abs))
+        ]
         assert {float(total) for total in sums} == {float(exact)}
 
 

@@ -20,7 +20,10 @@ def philox_block(counter: int, key: tuple[int, int]) -> list[int]:
     c = [(counter >> (64 * i)) % WORD for i in range(4)]
     for turn in range(10):
         k = [(key[i] + turn * WEYL[i]) % WORD for i in (0, 1)]
-        (high0, low0), (high1, low1) = divmod(MULTIPLIERS[0] * c[0], WORD), divmod(MULTIPLIERS[1] * c[2], WORD)
+        (high0, low0), (high1, low1) = (
+            divmod(MULTIPLIERS[0] * c[0], WORD),
+            divmod(MULTIPLIERS[1] * c[2], WORD),
+        )
         c = [high1 ^ c[1] ^ k[0], low1, high0 ^ c[3] ^ k[1], low0]
     return c
 
@@ -34,7 +37,12 @@ def philox(seed: int, count: int) -> list[int]:
 # ---- the stream ----
 def test_philox_gives_the_known_answers_of_its_authors() -> None:
     """The test vectors philox4x64-10 that come with Random123."""
-    assert philox_block(0, (0, 0)) == [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
+    assert philox_block(0, (0, 0)) == [
+        0x16554D9ECA36314C,
+        0xDB20FE9D672D0FDC,
+        0xD7E772CEE186176B,
+        0x7E68B68AEC7BA23B,
+    ]
     ones = WORD - 1
     assert philox_block(2**256 - 1, (ones, ones)) == [
         0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0
@@ -68,13 +76,17 @@ def test_integers_follow_from_the_bits_by_integer_arithmetic(fill: str, code: st
 def test_reals_follow_from_the_bits_by_integer_arithmetic(code: str) -> None:
     p = DTYPES[code].p
     drawn = draw("real", 500, dtype=DTYPES[code], seed=3, summands=12)
-    by_hand = [Fraction((-1) ** (word & 1) * (2 ** (p - 1) + (word >> (65 - p))), 2**p) for word in philox(3, 500)]
+    by_hand = [
+        Fraction((-1) ** (word & 1) * (2 ** (p - 1) + (word >> (65 - p))), 2**p) for word in philox(3, 500)
+    ]
     assert drawn.dtype == DTYPES[code].numpy
     assert [Fraction(float(v)) for v in drawn] == by_hand
 
 
 def test_small_draws_every_integer_but_zero() -> None:
-    assert set(draw("small", 2000, dtype=DTYPES["f64"], seed=0, summands=9).tolist()) == {*range(-9, 10)} - {0}
+    assert set(draw("small", 2000, dtype=DTYPES["f64"], seed=0, summands=9).tolist()) == {*range(-9, 10)} - {
+        0
+    }
 
 
 def test_unit_draws_one_and_minus_one_about_equally() -> None:
@@ -126,7 +138,8 @@ def test_amplitude_uses_the_room_there_is() -> None:
 @pytest.mark.parametrize("fill", INTEGER_FILLS)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "shape", ["1d n2 c3 m2 i7 k2 s2", "2d n2 c2 m4 g2 i4x5 k2x3 p1 bias=untied", "3d c2 m3 i3 k2 d2 p1", "2d i6 k6"]
+    "shape",
+    ["1d n2 c3 m2 i7 k2 s2", "2d n2 c2 m4 g2 i4x5 k2x3 p1 bias=untied", "3d c2 m3 i3 k2 d2 p1", "2d i6 k6"],
 )
 def test_drawn_problems_stay_in_the_exact_regime(shape: str, seed: int, fill: str, code: str) -> None:
     problem = Problem.parse(f"{shape} {code} fill={fill} seed={seed}")
@@ -140,5 +153,5 @@ def test_drawn_problems_stay_in_the_exact_regime(shape: str, seed: int, fill: st
 def test_operands_are_multiples_of_the_quantum(code: str, fill: str) -> None:
     problem = Problem.parse(f"2d n2 c3 m2 i4 k2 {code} fill={fill}")
     assert problem.quantum == (1 if fill != "real" else problem.format.u)
-    for _, a in problem.operands.items():
-        assert all(Fraction(float(v)) / Fraction(problem.quantum) % 1 == 0 for v in a.ravel())
+    for name, a in problem.operands.items():
+        assert all(Fraction(float(v)) / Fraction(problem.quantum) % 1 == 0 for v in a.ravel()), name

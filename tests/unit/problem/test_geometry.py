@@ -21,7 +21,9 @@ AXES = [
 
 
 def axis(size: int, kernel: int, stride: int, lo: int, hi: int, dilation: int) -> Geometry:
-    return Geometry(size=(size,), kernel=(kernel,), stride=(stride,), padding=((lo, hi),), dilation=(dilation,))
+    return Geometry(
+        size=(size,), kernel=(kernel,), stride=(stride,), padding=((lo, hi),), dilation=(dilation,)
+    )
 
 
 # ---- sizes that follow ----
@@ -36,7 +38,9 @@ def test_output_is_the_number_of_windows_that_fit() -> None:
 def test_output_is_the_formula_with_floor() -> None:
     for numbers in AXES:
         size, kernel, stride, lo, hi, dilation = numbers
-        assert axis(*numbers).output == (math.floor((size + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1,)
+        assert axis(*numbers).output == (
+            math.floor((size + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1,
+        )
 
 
 def test_remainder_is_what_lies_behind_the_last_window() -> None:
@@ -121,10 +125,16 @@ IMPOSSIBLE = [
         {"kernel": (3, 4), "dilation": (1, 2), "padding": ((0, 0), (1, -1))},
         "the kernel does not fit on axis 1: it reaches 7 (kernel 4, dilation 2) but the input has 6 (size 6, padding 1:-1)",
     ),
-    ({"padding": ((-3, 4), (0, 0)), "kernel": 1, "size": (3, 6)}, "padding -3:4 on axis 0 crops all of the input of size 3"),
+    (
+        {"padding": ((-3, 4), (0, 0)), "kernel": 1, "size": (3, 6)},
+        "padding -3:4 on axis 0 crops all of the input of size 3",
+    ),
     ({"padding": ((0, 0), (2, -6)), "kernel": 1}, "padding 2:-6 on axis 1 crops all of the input of size 6"),
     ({"padding": ((1, 2, 3), 0)}, "padding is one number or a pair (begin, end) an axis, got (1, 2, 3)"),
-    ({"padding": ((1, 2), (1, 2), (1, 2))}, "padding has 3 entries for 2 spatial axes: ((1, 2), (1, 2), (1, 2))"),
+    (
+        {"padding": ((1, 2), (1, 2), (1, 2))},
+        "padding has 3 entries for 2 spatial axes: ((1, 2), (1, 2), (1, 2))",
+    ),
     ({"size": (5, 6.0)}, "size must be made of integers, got (5, 6.0)"),
     ({"stride": True}, "stride must be made of integers, got True"),
     ({"padding": "same"}, "padding must be made of integers, got 'same'"),
@@ -160,7 +170,14 @@ def test_every_geometry_is_either_possible_or_refused_never_another_error() -> N
 # ---- operands that fit ----
 def test_check_accepts_what_fits() -> None:
     g = Geometry(batch=2, size=(5,), kernel=(3,), bias="none")
-    g.check(x=np.ones((2, 1, 5)), w=np.ones((1, 1, 3)), b=None, delta=np.ones((2, 1, 3)), dx=np.ones((2, 1, 5)), db=None)
+    g.check(
+        x=np.ones((2, 1, 5)),
+        w=np.ones((1, 1, 3)),
+        b=None,
+        delta=np.ones((2, 1, 3)),
+        dx=np.ones((2, 1, 5)),
+        db=None,
+    )
 
 
 @pytest.mark.parametrize(

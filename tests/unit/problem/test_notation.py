@@ -50,7 +50,7 @@ def problems(draw: st.DrawFn) -> Problem:
     )
 
 
-QUICK = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+QUICK = settings(max_examples=250)
 
 
 # ---- both ways ----
@@ -155,7 +155,11 @@ WRONG: list[tuple[str, str, str]] = [
     ("i3 k2 seed=1e3", "           ^", "'seed=1e3': seed= takes one number, not '1e3'"),
     ("i3 k2 bias=both", "           ^", "bias= takes one of none, tied, untied, not 'both'"),
     ("i3 k2 fill=", "           ^", "fill= takes one of small, real, sparse, unit, not ''"),
-    ("i3 k2 mem=C", "          ^", "mem= takes one of c, fortran, sliced, reversed, channels-last, broadcast, not 'C'"),
+    (
+        "i3 k2 mem=C",
+        "          ^",
+        "mem= takes one of c, fortran, sliced, reversed, channels-last, broadcast, not 'C'",
+    ),
     ("i3 k2 n2 n3", "         ^", "batch is given twice"),
     ("i3 k2 i3", "      ^", "size is given twice"),
     ("i3 k2 corr conv", "           ^", "convention is given twice"),
@@ -173,7 +177,9 @@ WRONG: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "caret", "reason"), WRONG, ids=[line or "an empty line" for line, _, _ in WRONG])
+@pytest.mark.parametrize(
+    ("line", "caret", "reason"), WRONG, ids=[line or "an empty line" for line, _, _ in WRONG]
+)
 def test_an_error_points_at_the_place(line: str, caret: str, reason: str) -> None:
     with pytest.raises(NotationError) as caught:
         Problem.parse(line)
@@ -188,7 +194,7 @@ def test_any_text_is_a_problem_or_an_error_of_the_users(line: str) -> None:
     try:
         problem = Problem.parse(line)
     except NotationError as error:
-        assert 0 <= error.column <= len(line)
+        assert 0 <= error.column <= len(line)  # noqa: PT017  (most lines raise, some do not)
     except GeometryError:
         pass
     else:
@@ -214,9 +220,15 @@ def test_a_line_that_parses_may_still_name_no_problem(line: str, message: str) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dtype": "f8"}, "dtype must be one of f64, f32, f16, bf16, float64, float32, float16, bfloat16, got 'f8'"),
+        (
+            {"dtype": "f8"},
+            "dtype must be one of f64, f32, f16, bf16, float64, float32, float16, bfloat16, got 'f8'",
+        ),
         ({"fill": "ones"}, "fill must be one of small, real, sparse, unit, got 'ones'"),
-        ({"memory": "F"}, "memory must be one of c, fortran, sliced, reversed, channels-last, broadcast, got 'F'"),
+        (
+            {"memory": "F"},
+            "memory must be one of c, fortran, sliced, reversed, channels-last, broadcast, got 'F'",
+        ),
         ({"seed": -1}, "seed must be between 0 and 2^64 - 1, got -1"),
     ],
 )
@@ -226,7 +238,9 @@ def test_a_problem_refuses_unknown_words(change: dict[str, Any], message: str) -
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(("code", "name"), [("f64", "float64"), ("f32", "float32"), ("f16", "float16"), ("bf16", "bfloat16")])
+@pytest.mark.parametrize(
+    ("code", "name"), [("f64", "float64"), ("f32", "float32"), ("f16", "float16"), ("bf16", "bfloat16")]
+)
 def test_a_dtype_goes_by_its_code_its_name_and_its_numpy_dtype(code: str, name: str) -> None:
     by_name, by_numpy = DEFAULT.replace(dtype=name), DEFAULT.replace(dtype=DTYPES[code].numpy)
     assert by_name == by_numpy == DEFAULT.replace(dtype=code)

@@ -40,7 +40,9 @@ def answering(implementation: Implementation) -> Callable[[Question], Answer]:
         return Answer(
             arrays=arrays,
             modified=tuple(name for name, a in operands.items() if a.tobytes() != before[name]),
-            shared=tuple(q for q, a in arrays.items() if any(np.shares_memory(a, o) for _, o in operands.items())),
+            shared=tuple(
+                q for q, a in arrays.items() if any(np.shares_memory(a, o) for _, o in operands.items())
+            ),
         )
 
     return answer
@@ -63,7 +65,9 @@ def a_case(
             asked.append(question)
         return answer(question)
 
-    return Case(Problem.parse(line), recorded, arithmetic=arithmetic or Arithmetic(), offered=offered, claims=claims)
+    return Case(
+        Problem.parse(line), recorded, arithmetic=arithmetic or Arithmetic(), offered=offered, claims=claims
+    )
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ def test_identical_variants_are_asked_once(case_of: CaseOf) -> None:
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("variant", ["x", "w", "b", "no b", "delta", "geometry", "memory", "again", "shape", "swapped names"])
+@pytest.mark.parametrize(
+    "variant", ["x", "w", "b", "no b", "delta", "geometry", "memory", "again", "shape", "swapped names"]
+)
 def test_different_calls_are_different_questions(variant: str, case_of: CaseOf) -> None:
     asked: list[Question] = []
     case = case_of("1d n1 c1 m1 i3 k3 bias=untied", asked=asked)
@@ -110,9 +112,13 @@ def test_operands_of_a_variant_of_a_broadcast_problem_are_handed_over_as_they_ar
 
 # ---- results of another size ----
 @pytest.mark.parametrize("q", ["y", "dx", "dw", "db"])
-def test_a_result_of_another_size_is_misshapen_but_its_shape_can_be_asked(q: str, case_of: CaseOf, right: Any) -> None:
+def test_a_result_of_another_size_is_misshapen_but_its_shape_can_be_asked(
+    q: str, case_of: CaseOf, right: Any
+) -> None:
     def longer(g: Geometry, o: Any, backward: bool) -> Any:
-        return {name: np.resize(a, (*a.shape[:-1], a.shape[-1] + 1)) for name, a in right(g, o, backward).items()}
+        return {
+            name: np.resize(a, (*a.shape[:-1], a.shape[-1] + 1)) for name, a in right(g, o, backward).items()
+        }
 
     case = case_of(LINE, longer)
     there = case.g.shape_of(q) or ()
@@ -177,7 +183,9 @@ def test_a_refusal_of_nonsense_is_returned_and_acceptance_is_none(case_of: CaseO
         (LINE, {"y"}, ("y",)),
     ],
 )
-def test_a_case_offers_what_is_offered_and_there(line: str, offered: set[str], offers: Any, case_of: CaseOf) -> None:
+def test_a_case_offers_what_is_offered_and_there(
+    line: str, offered: set[str], offers: Any, case_of: CaseOf
+) -> None:
     case = case_of(line, offered=frozenset(offered))
     assert case.offers == offers
     assert [q for q in ("y", "dx", "dw", "db") if case.has(q)] == list(offers)
@@ -228,7 +236,9 @@ def test_results_of_a_transform_settle_on_integers_and_direct_ones_stay(case_of:
     direct, transformed = case_of(LINE), case_of(LINE, arithmetic=Arithmetic(algorithm="fft"))
     assert direct.settled("dx", got).tolist() == got.astype(np.float64).tolist()
     assert transformed.settled("dx", got).tolist() == [1, -2, 3]
-    assert transformed.settled("db", got).tolist() == got.astype(np.float64).tolist()  # a plain sum in any case
+    assert (
+        transformed.settled("db", got).tolist() == got.astype(np.float64).tolist()
+    )  # a plain sum in any case
     assert direct.settled("dx", got).dtype == np.float64
 
 

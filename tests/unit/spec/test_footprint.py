@@ -20,7 +20,12 @@ OPERANDS = ("x", "w", "delta")
 def some_geometry(rng: random.Random) -> Geometry:
     rank, groups, axes = rng.randint(1, 3), rng.choice((1, 1, 2)), []
     for _ in range(rank):
-        kernel, dilation, lo, hi = rng.randint(1, 3), rng.randint(1, 2), rng.randint(-1, 2), rng.randint(-1, 2)
+        kernel, dilation, lo, hi = (
+            rng.randint(1, 3),
+            rng.randint(1, 2),
+            rng.randint(-1, 2),
+            rng.randint(-1, 2),
+        )
         least = max(1 - min(lo, 0) - min(hi, 0), dilation * (kernel - 1) + 1 - lo - hi)
         axes.append((least + rng.randint(0, 4 - rank), kernel, rng.randint(1, 3), (lo, hi), dilation))
     size, kernels, stride, padding, dilations = zip(*axes, strict=True)
