@@ -50,12 +50,20 @@ def main() -> None:
 
 @main.command()
 @click.argument("adapters", nargs=-1, required=True, metavar="ADAPTER...")
-@click.option("--profile", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of the drawn problems")
+@click.option(
+    "--profile", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of the drawn problems"
+)
 @click.option("--only", default="*", metavar="GLOB", help="clauses to judge, as in 'DEL-*,WGT-1'")
-@click.option("--problem", "lines", multiple=True, metavar="LINE", help="judge this problem instead of the corpus")
+@click.option(
+    "--problem", "lines", multiple=True, metavar="LINE", help="judge this problem instead of the corpus"
+)
 @click.option("--dtype", metavar="NAME", help="all problems in one dtype: f64, f32, f16 or bf16")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write report.jsonl and report.md there")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="write report.jsonl and report.md there"
+)
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
 def run(
     adapters: tuple[str, ...],

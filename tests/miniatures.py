@@ -1,7 +1,7 @@
 """Small wrong, hostile and honest adapters: what the suite must catch, and what it must not.
 
-Each class is one implementation with one property; its docstring says what is wrong with it.  The wrong ones are built
-on the bundled reference layer, so that nothing but the property differs.
+Each class is one implementation with one property; its docstring says what is wrong with it.  The wrong ones
+are built on the bundled reference layer, so that nothing but the property differs.
 """
 
 from __future__ import annotations
@@ -173,6 +173,44 @@ class KeepsWhatWasThere(Right):
         buffer = self.buffers.setdefault((x.shape, x.dtype), np.zeros(x.shape, x.dtype))
         buffer[dx != 0] = dx[dx != 0]
         return buffer.copy(), dw, db
+
+
+class Flickers(Right):
+    """Every third backward pass gives zeros for dx: it does not fail every time."""
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        self.calls = 0
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        self.calls += 1
+        return np.zeros_like(dx) if self.calls % 3 == 0 else dx, dw, db
+
+
+class Noisy(Right):
+    """Each forward pass adds 1 to an element of y that it draws."""
+
+    def __init__(self, route: str = "") -> None:
+        super().__init__(route)
+        self.random = np.random.default_rng(1)
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().forward(g, x, w, b)
+        if y.size:
+            y.flat[self.random.integers(y.size)] += 1
+        return y
+
+
+class LeavesHoles(Right):
+    """dx is fresh memory, written only where an output reads x."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, db = super().backward(g, x, w, b, delta)
+        read = super().backward(g, x, np.ones_like(w), b, np.ones_like(delta))[0] != 0
+        fresh = np.empty(x.shape, x.dtype)
+        fresh[read] = dx[read]
+        return fresh, dw, db
 
 
 class WrongDtype(Right):

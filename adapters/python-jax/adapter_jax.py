@@ -45,6 +45,8 @@ NCHW = Capabilities(
 
 
 class Jax(Adapter):
+    """A lax convolution plus a bias, and its vector-Jacobian product."""
+
     routes: ClassVar[Mapping[str, str]] = {
         "nchw": "operation by operation, arrays in NCHW and OIHW",
         "nhwc": "operation by operation, arrays in NHWC and HWIO",

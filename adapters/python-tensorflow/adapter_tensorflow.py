@@ -42,6 +42,8 @@ WHOLE = Capabilities(
 
 
 class TensorFlow(Adapter):
+    """A "VALID" convolution of padded x plus a bias, and its gradients."""
+
     routes: ClassVar[Mapping[str, str]] = {
         "eager": "tf.nn.convolution and GradientTape",
         "raw-ops": "the kernels Conv2D, Conv2DBackpropInput and Conv2DBackpropFilter with explicit padding",
@@ -83,10 +85,11 @@ class TensorFlow(Adapter):
         return dx, dw, db[0] if db else None
 
     def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
-        # TensorFlow takes other channels for other groups, an x that is smaller than the kernel, and, where a bias
-        # is added, a delta of another size than a y of size 1
+        # TensorFlow takes other channels for other groups, and accepts an x smaller than the kernel, and any
+        # delta where y is of size 1 and a bias is added
         g.check(x=np.moveaxis(x, -1, 1), w=np.moveaxis(w, (-1, -2), (0, 1)), b=b)
-        g.check(**{"delta": np.moveaxis(d, -1, 1) for d in delta})
+        for d in delta:
+            g.check(delta=np.moveaxis(d, -1, 1))
         tensors = [self._tf.constant(a) for a in (*delta, x, w, b) if a is not None]
         if self.route != "xla":
             return function(g, *tensors)

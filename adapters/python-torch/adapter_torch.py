@@ -1,8 +1,4 @@
-"""PyTorch on the CPU, eager: the convolution of torch.nn.functional, and two ways to its gradients.
-
-Ways through torch, here called routes: by autograd, by the functions of torch.nn.grad, in the channels-last memory
-format, and with torch's own kernels in place of oneDNN.
-"""
+"""PyTorch on the CPU, eager: torch.nn.functional forward, autograd or torch.nn.grad backward."""
 
 from __future__ import annotations
 
@@ -23,6 +19,7 @@ from torch.nn import grad as functions
 from conformance import Adapter, Arithmetic, Capabilities, Geometry
 
 Array = NDArray[Any]
+Gradients = tuple[Tensor | None, ...]
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 INPUT_GRADIENT = {1: functions.conv1d_input, 2: functions.conv2d_input, 3: functions.conv3d_input}
@@ -31,7 +28,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Torch(Adapter):
-    """F.conv1d, F.conv2d, F.conv3d; the kernel is flipped by torch.flip for true convolution."""
+    """F.conv1d, F.conv2d and F.conv3d, which correlate; for true convolution the kernel is flipped first."""
 
     routes = {
         "autograd": "gradients by torch.autograd.grad",
@@ -52,6 +49,8 @@ class Torch(Adapter):
             biases=frozenset({"none", "tied", "untied"}),
             convention="both",
             empty_batch=True,
+            # Without oneDNN's 16-bit kernels (not every processor has them) y is summed in float32, but col2im
+            # adds up dx, and loops over the batch add up dw and db, in the dtype itself.
             arithmetic={
                 "f16": Arithmetic(accumulator="f32", partial_sums="f16"),
                 "bf16": Arithmetic(accumulator="f32", partial_sums="bf16"),
@@ -67,9 +66,9 @@ class Torch(Adapter):
             return _array(_layer(g, *self._operands(x, w, b)))
 
     def backward(self, g: Geometry, x: Array, w: Array, b: Array | None, delta: Array) -> tuple[Any, ...]:
-        operands, d = self._operands(x, w, b), self._operand(delta)
+        way = _by_functions if self.route == "nn-grad" else _by_autograd
         with self._kernels():
-            gradients = _by_functions(g, *operands, d) if self.route == "nn-grad" else _by_autograd(g, *operands, d)
+            gradients = way(g, *self._operands(x, w, b), self._operand(delta))
         return tuple(None if gradient is None else _array(gradient) for gradient in gradients)
 
     def _operands(self, x: Array, w: Array, b: Array | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -81,7 +80,7 @@ class Torch(Adapter):
 
     @contextlib.contextmanager
     def _kernels(self) -> Iterator[None]:
-        """Which kernels torch chooses from.  NNPACK goes with oneDNN: its transforms are not the plain sums."""
+        """The kernels torch may choose from.  NNPACK, the next in turn, sums by transforms: off as well."""
         with contextlib.ExitStack() as switched:
             if self.route == "no-mkldnn":
                 switched.enter_context(torch.backends.mkldnn.flags(enabled=False, allow_tf32=None))
@@ -102,13 +101,13 @@ def _layer(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     return y + b
 
 
-def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> tuple[Tensor | None, ...]:
+def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> Gradients:
     leaves = [t.requires_grad_() for t in (x, w, b) if t is not None]
     gradients = torch.autograd.grad(_layer(g, x, w, b), leaves, delta)
     return gradients if b is not None else (*gradients, None)
 
 
-def _by_functions(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> tuple[Tensor | None, ...]:
+def _by_functions(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> Gradients:
     g.check(b=b)  # these functions never see it
     options = (g.stride, _symmetric(g), g.dilation, g.groups)
     dx = INPUT_GRADIENT[g.rank](x.shape, _flipped(g, w), delta, *options)
@@ -133,19 +132,17 @@ def _flipped(g: Geometry, w: Tensor) -> Tensor:
 
 
 def _tensor(a: Array) -> Tensor:
-    """A tensor on the memory of an array, strides and all; a copy where torch has no such strides (negative ones)."""
+    """A tensor on the array's memory and strides; on a copy if a stride is negative, which torch refuses."""
     if a.dtype == ml_dtypes.bfloat16:
         return _tensor(a.view(np.int16)).view(torch.bfloat16)
     if any(stride < 0 for stride in a.strides):
-        a = a.copy()
+        a = a.copy(order="K")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing here writes
         return torch.from_numpy(a)
 
 
 def _array(t: Tensor) -> Array:
-    t = t.detach()
-    if t.dtype == torch.bfloat16:
-        bits: Array = t.view(torch.int16).numpy()
-        return bits.view(ml_dtypes.bfloat16)
-    return t.numpy()
+    brain = t.dtype == torch.bfloat16  # numpy sees its bits only
+    a: Array = (t.detach().view(torch.int16) if brain else t.detach()).numpy()
+    return a.view(ml_dtypes.bfloat16) if brain else a

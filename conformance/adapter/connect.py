@@ -10,6 +10,7 @@ import difflib
 import importlib.metadata
 import importlib.util
 import inspect
+import itertools
 import sys
 import traceback
 from collections.abc import Iterator
@@ -58,14 +59,12 @@ def bundled() -> dict[str, Bundled]:
 
 def _routes(source: str) -> Iterator[str]:
     """The keys of the literal ``routes`` in a class body, read from the source."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ClassDef):
-            for line in node.body:
-                target = line.target if isinstance(line, ast.AnnAssign) else None
-                targets = line.targets if isinstance(line, ast.Assign) else [target]
-                if any(isinstance(t, ast.Name) and t.id == "routes" for t in targets):
-                    if isinstance(value := getattr(line, "value", None), ast.Dict):
-                        yield from (str(k.value) for k in value.keys if isinstance(k, ast.Constant))
+    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+    for line in itertools.chain(*bodies):
+        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        value = getattr(line, "value", None)
+        if isinstance(target, ast.Name) and target.id == "routes" and isinstance(value, ast.Dict):
+            yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
 def connect(target: str) -> Session:
@@ -78,7 +77,9 @@ def connect(target: str) -> Session:
     cls, route = _resolve(target)
     if route and route not in cls.routes:
         near = _near(route, list(cls.routes))
-        raise AdapterNotFound(f"{cls.__name__} has no route {route!r}{near}; it has {', '.join(cls.routes) or 'none'}")
+        raise AdapterNotFound(
+            f"{cls.__name__} has no route {route!r}{near}; it has {', '.join(cls.routes) or 'none'}"
+        )
     try:
         adapter = cls(route)
         return Session(adapter, target)
@@ -100,7 +101,9 @@ def _resolve(target: str) -> tuple[type[Adapter], str]:
     if head in {e.name for e in importlib.metadata.entry_points(group=GROUP)}:
         return _entry_point(head, route)
     near = _near(head, [*known, *(e.name for e in importlib.metadata.entry_points(group=GROUP))])
-    raise AdapterNotFound(f"no adapter is called {head!r}{near}; `conformance list` shows all, a file is given as ./{head}.py")
+    raise AdapterNotFound(
+        f"no adapter is called {head!r}{near}; `conformance list` shows all, a file is given as ./{head}.py"
+    )
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -120,7 +123,9 @@ def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:
     try:
         cls = points[name].load()
     except Exception as error:
-        raise AdapterBroken(f"entry point {name!r} ({points[name].value}) does not load: {_told(error)}") from error
+        raise AdapterBroken(
+            f"entry point {name!r} ({points[name].value}) does not load: {_told(error)}"
+        ) from error
     if not (isinstance(cls, type) and issubclass(cls, Adapter)):
         raise AdapterBroken(f"entry point {name!r} is {cls!r}, not a subclass of conformance.Adapter")
     return cls, route
@@ -142,10 +147,14 @@ def load_class(path: Path) -> type[Adapter]:
     ]
     public = [cls for cls in classes if not cls.__name__.startswith("_")]
     if not public:
-        raise AdapterNotFound(f"{str(path)!r} defines no adapter: write a class that derives from conformance.Adapter")
+        raise AdapterNotFound(
+            f"{str(path)!r} defines no adapter: write a class that derives from conformance.Adapter"
+        )
     if len(public) > 1:
         names = ", ".join(cls.__name__ for cls in public)
-        raise AdapterNotFound(f"{str(path)!r} defines {len(public)} adapters ({names}): keep one a file, or use routes")
+        raise AdapterNotFound(
+            f"{str(path)!r} defines {len(public)} adapters ({names}): keep one a file, or use routes"
+        )
     return public[0]
 
 

@@ -37,7 +37,9 @@ def examine(session: Session) -> Iterator[Remark]:
     yield Remark(check="loads", ok=True, text=f"{session.name} loads; " + _libraries(session))
     problem = _plain(session)
     if problem is None:
-        yield Remark(check="claims", ok=True, text="it offers none of the doctor's plain problems: wiring not checked")
+        yield Remark(
+            check="claims", ok=True, text="it offers none of the doctor's plain problems: wiring not checked"
+        )
         return
     yield Remark(check="claims", ok=True, text=f"examined on {problem}")
     try:
@@ -99,7 +101,7 @@ def _convention(problem: Problem, got: dict[str, Any], right: dict[str, Any]) ->
 def _unclaimed(session: Session, problem: Problem) -> Iterator[Remark]:
     """Features that are not claimed and yet come out right."""
     g, able = problem.geometry, session.capabilities
-    trials = {
+    trials: dict[str, tuple[bool, dict[str, Any]]] = {
         "stride": (not able.stride, {"stride": (2,)}),
         "dilation": (not able.dilation, {"dilation": (2,)}),
         "groups": (not able.groups, {"groups": 2, "channels": 4, "maps": 6}),
@@ -109,7 +111,11 @@ def _unclaimed(session: Session, problem: Problem) -> Iterator[Remark]:
     }
     for what, (unclaimed, change) in trials.items():
         if unclaimed and _right_on(session, problem, replace(g, **change)):
-            yield Remark(check="claims", ok=True, text=f"{what} works on the doctor's problem, though it is not claimed")
+            yield Remark(
+                check="claims",
+                ok=True,
+                text=f"{what} works on the doctor's problem, though it is not claimed",
+            )
 
 
 def _right_on(session: Session, problem: Problem, g: Geometry) -> bool:
@@ -126,10 +132,18 @@ def _plain(session: Session) -> Problem | None:
     able = session.capabilities
     dtype = next(d for d in DTYPES if d in able.dtypes)
     shapes = (((9, 8, 7), (3, 2, 2)), ((8, 8, 8), (3, 3, 3)))
-    for (size, kernel), (n, c, m), bias in itertools.product(shapes, ((2, 3, 5), (1, 1, 1)), ("tied", "none", "untied")):
+    for (size, kernel), (n, c, m), bias in itertools.product(
+        shapes, ((2, 3, 5), (1, 1, 1)), ("tied", "none", "untied")
+    ):
         for rank, convention in itertools.product(sorted(able.ranks, key=(2, 1, 3).index), able.conventions):
             g = Geometry(
-                batch=n, channels=c, maps=m, size=size[:rank], kernel=kernel[:rank], bias=bias, convention=convention
+                batch=n,
+                channels=c,
+                maps=m,
+                size=size[:rank],
+                kernel=kernel[:rank],
+                bias=bias,
+                convention=convention,
             )
             if session.refusal(g, dtype) is None:
                 return Problem(geometry=g, dtype=dtype, seed=1)
@@ -159,4 +173,6 @@ def _same(got: Any, right: Any) -> bool:
 
 def _libraries(session: Session) -> str:
     versions = session.adapter.versions()
-    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "no library versions stated"
+    return (
+        ", ".join(f"{name} {version}" for name, version in versions.items()) or "no library versions stated"
+    )

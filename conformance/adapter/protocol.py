@@ -36,7 +36,11 @@ def _subset(name: str, values: Iterable[Any], known: tuple[Any, ...]) -> frozens
 
 def _check_layout(name: str, layout: str, letters: str) -> None:
     spatial = re.sub(f"[{letters}]", "", layout)
-    if spatial not in layout or spatial not in ("DHW", "HW", "W") or sorted(layout) != sorted(letters + spatial):
+    if (
+        spatial not in layout
+        or spatial not in ("DHW", "HW", "W")
+        or sorted(layout) != sorted(letters + spatial)
+    ):
         raise AdapterBroken(
             f"Capabilities({name}={layout!r}): write {letters[0]} and {letters[1]} once each and the spatial axes "
             f"together, as HW, between or beside them"

@@ -69,11 +69,14 @@ class Session:
         arrays = {name: self._take_back(name, result) for name, result in results.items()}
         return Answer(
             arrays={name: np.array(a) for name, a in arrays.items()},
-            modified=tuple(name for name, held in before.items() if handed[name].tobytes() != held),
+            modified=tuple(
+                name for name, a in handed.items() if a is not None and a.tobytes() != before[name]
+            ),
             shared=tuple(name for name, a in arrays.items() if _overlaps(a, handed.values())),
         )
 
     def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
+        gradients: Any = None
         with _watched(self.adapter):
             if not question.backward:
                 return self._named({"y": self.adapter.forward(question.geometry, **handed)})
@@ -94,7 +97,9 @@ class Session:
         for name, result in offered.items():
             if result is None:
                 method = "forward" if name == "y" else "backward"
-                raise AdapterBroken(f"{self.name}: {method} returned None for {name}, which its capabilities declare")
+                raise AdapterBroken(
+                    f"{self.name}: {method} returned None for {name}, which its capabilities declare"
+                )
         return offered
 
     # ---- layouts ----
@@ -131,7 +136,9 @@ class Session:
         except Exception as error:
             raise AdapterBroken(f"{self.name}: {name} is {_described(result)}, not a numpy array") from error
         if a.dtype.kind not in "fiub" and a.dtype.name != "bfloat16":
-            raise AdapterBroken(f"{self.name}: {name} is {_described(result)} of dtype {a.dtype}, not an array of numbers")
+            raise AdapterBroken(
+                f"{self.name}: {name} is {_described(result)} of dtype {a.dtype}, not an array of numbers"
+            )
         order = self._order(name, a.ndim)
         return a if order is None or len(order) != a.ndim else a.transpose(np.argsort(order))
 

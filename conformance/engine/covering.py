@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from allpairspy import AllPairs
+from allpairspy import AllPairs  # type: ignore[import-untyped]
 
 from conformance.problem import Geometry, Problem
 from conformance.problem.dtypes import CODES
@@ -81,7 +81,9 @@ def text() -> str:
     for rank in RANKS:
         for number, row in enumerate(rows(rank), start=1):
             problem = _problem(rank, number, row)
-            classes = " ".join(str(row[name]) for name in ATTRIBUTES if name not in ("dtype", "convention", "memory", "fill"))
+            classes = " ".join(
+                str(row[name]) for name in ATTRIBUTES if name not in ("dtype", "convention", "memory", "fill")
+            )
             lines.append(f"covering/{rank}d-{number:02d} {problem}  # {classes}\n")
     return "".join(lines)
 
@@ -107,7 +109,13 @@ def _problem(rank: int, number: int, row: dict[str, Any]) -> Problem:
         convention=row["convention"],
         bias=row["bias"],
     )
-    return Problem(geometry=geometry, dtype=row["dtype"], fill=row["fill"], memory=row["memory"], seed=100 * rank + number)
+    return Problem(
+        geometry=geometry,
+        dtype=row["dtype"],
+        fill=row["fill"],
+        memory=row["memory"],
+        seed=100 * rank + number,
+    )
 
 
 def _axis(rank: int, axis: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -122,17 +130,29 @@ def _axis(rank: int, axis: int, row: dict[str, Any]) -> dict[str, Any]:
         kernel, dilation = min(kernel, 3), min(dilation, 2)
     reach = dilation * (kernel - 1) + 1
     size = max(size, reach) if row["padding"] == "0" else size
-    stride = {"1": 1, ">1": 2 + (axis + 1) % 2 if kernel > 2 else 2, ">kernel": kernel + 1 + axis % 2}[row["stride"]]
+    stride = {"1": 1, ">1": 2 + (axis + 1) % 2 if kernel > 2 else 2, ">kernel": kernel + 1 + axis % 2}[
+        row["stride"]
+    ]
     padding = _padding(axis, kernel, row)
     for extra in range(2 * stride + 2):
         # kernel = input keeps its size: there padding makes the remainder
-        grown = (padding[0], padding[1] + extra) if row["kernel"] == "input" and row["padding"] != "0" else padding
+        grown = (
+            (padding[0], padding[1] + extra)
+            if row["kernel"] == "input" and row["padding"] != "0"
+            else padding
+        )
         i = size if row["kernel"] == "input" else size + extra
         room = i + sum(grown) - reach
         unequal = (grown[0] != grown[1]) == (row["ends"] == "unequal")
         if room >= 0 and (room % stride != 0) == (row["remainder"] == "some") and unequal:
             return {"size": i, "kernel": kernel, "stride": stride, "padding": grown, "dilation": dilation}
-    return {"size": max(size, reach), "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    return {
+        "size": max(size, reach),
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+    }
 
 
 def _padding(axis: int, kernel: int, row: dict[str, Any]) -> tuple[int, int]:

@@ -62,9 +62,17 @@ def findings(judgements: Iterable[Judgement]) -> list[Finding]:
 def _merged(groups: dict[tuple[str, str], list[Judgement]]) -> dict[tuple[str, str], list[Judgement]]:
     """A root that other clauses' failures explain elsewhere, for the same quantity, is no finding of its own."""
     merged = {key: list(members) for key, members in groups.items()}
-    roots = {root: {j.quantity for j in members if j.clause == root} for (_, root), members in groups.items() if root}
+    roots = {
+        root: {j.quantity for j in members if j.clause == root}
+        for (_, root), members in groups.items()
+        if root
+    }
     for root, quantities in roots.items():
-        causes = [c for c in _causes(root) if c not in SIZES and c in roots and roots[c] & quantities and ("", c) in merged]
+        causes = [
+            c
+            for c in _causes(root)
+            if c not in SIZES and c in roots and roots[c] & quantities and ("", c) in merged
+        ]
         if causes:
             merged["", causes[0]] += merged.pop(("", root))
     return merged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from conformance.adapter.protocol import Capabilities
 from conformance.adapter.session import Session
@@ -34,13 +35,15 @@ def fitted(problem: Problem, session: Session) -> Problem:
 
 def _claimed(g: Geometry, able: Capabilities) -> Geometry:
     """Each feature that is not claimed left out; sizes grow where the kernel would no longer fit."""
-    changes = {
+    changes: dict[str, Any] = {
         "batch": g.batch if g.batch or able.empty_batch else 1,
         "stride": g.stride if able.stride else (1,),
         "dilation": g.dilation if able.dilation else (1,),
         "padding": _padding(g, able.padding),
         "convention": g.convention if g.convention in able.conventions else able.conventions[0],
-        "bias": g.bias if g.bias in able.biases else next(b for b in ("tied", "none", "untied") if b in able.biases),
+        "bias": g.bias
+        if g.bias in able.biases
+        else next(b for b in ("tied", "none", "untied") if b in able.biases),
     }
     if not able.groups and g.groups > 1:
         changes |= {"groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups}
@@ -63,12 +66,12 @@ def _padding(g: Geometry, able: str) -> tuple[tuple[int, int], ...]:
 
 def _simpler(g: Geometry) -> Iterator[Geometry]:
     """What conditional rules most often refuse, left out: one feature first, then several."""
-    plain = {"stride": (1,), "dilation": (1,), "padding": ((0, 0),)}
+    plain: dict[str, Any] = {"stride": (1,), "dilation": (1,), "padding": ((0, 0),)}
     big = tuple(max(i, r) for i, r in zip(g.size, g.kernel_reach, strict=True))
-    one = {"groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups}
+    one: dict[str, Any] = {"groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups}
     yield replace(g, dilation=(1,))
     yield replace(g, stride=(1,))
-    yield replace(g, **one)  # type: ignore[arg-type]
+    yield replace(g, **one)
     yield replace(g, size=big, padding=((0, 0),))
-    yield replace(g, size=big, **plain)  # type: ignore[arg-type]
-    yield replace(g, size=big, **{**plain, **one})  # type: ignore[arg-type]
+    yield replace(g, size=big, **plain)
+    yield replace(g, size=big, **{**plain, **one})

@@ -54,7 +54,9 @@ class Judgement:
     note: str = ""
 
 
-def judged(adapter: str, clause: str, problem: str, origin: str, evidence: Iterable[Evidence]) -> Judgement | None:
+def judged(
+    adapter: str, clause: str, problem: str, origin: str, evidence: Iterable[Evidence]
+) -> Judgement | None:
     """The verdict on all evidence of a clause on a problem; None where the clause does not apply."""
     seen = list(evidence)
     if not seen:
@@ -84,11 +86,16 @@ def judged(adapter: str, clause: str, problem: str, origin: str, evidence: Itera
 
 
 def joined(statuses: Iterable[Status]) -> Status:
-    """The status of a clause over many problems: the worst failure; else PASS if anything passed with power; never green
-    for what did not run.
+    """The status of a clause over many problems; never green for what did not run.
+
+    The worst failure; else PASS if anything passed with power.
     """
     met = set(statuses)
-    failures = [s for s in (Status.BROKEN_ADAPTER, Status.TIMED_OUT, Status.CRASHED, Status.FAIL, Status.KNOWN) if s in met]
+    failures = [
+        s
+        for s in (Status.BROKEN_ADAPTER, Status.TIMED_OUT, Status.CRASHED, Status.FAIL, Status.KNOWN)
+        if s in met
+    ]
     if failures:
         return failures[0]
     if Status.PASS in met:

@@ -1,7 +1,7 @@
 """One run of one adapter, whole: corpus first, then exploring, then findings, shrunk.
 
-    for event in Run(session, PROFILES["quick"]).events():
-        ...          # Remark (doctor), Judgement, Finding: in this order
+for event in Run(session, PROFILES["quick"]).events():
+    ...          # Remark (doctor), Judgement, Finding: in this order
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Run:
             return [Named(id="given", problem=p) for p in self._given]
         named = [n for name in self.profile.corpora for n in corpus(name)]
         named = [n for n in named if n.problem.geometry.products <= self.profile.largest]
-        named += [Named(id="explored", problem=p) for p in drawn(self.session, self.profile.explored, self.seed)]
+        named += [
+            Named(id="explored", problem=p) for p in drawn(self.session, self.profile.explored, self.seed)
+        ]
         if self.dtype is None:
             return named
         return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
@@ -80,7 +82,9 @@ class Run:
             return finding
         clause = REGISTRY[finding.clause]
         smallest = shrunk(problem, lambda p: self._fails(p, clause, finding.status), seed=self.seed)
-        again = [j for j in judge(self.session, smallest, finding.judgement.origin, [clause]) if j.status.failed]
+        again = [
+            j for j in judge(self.session, smallest, finding.judgement.origin, [clause]) if j.status.failed
+        ]
         if not again:  # it does not fail every time: the problem that was seen to fail stands
             return finding
         return dataclasses.replace(finding, judgement=again[0], shrunk=True)

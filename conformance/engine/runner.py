@@ -22,7 +22,9 @@ LARGE = 200_000
 """Multiplications of a forward pass from which on clauses that ask for more calls are left out."""
 
 
-def judge_all(session: Session, problems: Iterable[Named], clauses: list[Clause]) -> Iterator[list[Judgement]]:
+def judge_all(
+    session: Session, problems: Iterable[Named], clauses: list[Clause]
+) -> Iterator[list[Judgement]]:
     """The judgements of each problem, fitted to what the adapter claims; a problem met before is left out."""
     met: set[Problem] = set()
     for named in problems:
@@ -53,6 +55,7 @@ def judge(session: Session, problem: Problem, origin: str, clauses: Iterable[Cla
 
 
 def case_of(session: Session, problem: Problem) -> Case:
+    """The problem put to the adapter, as clauses see it."""
     return Case(
         problem,
         session.answer,
@@ -75,7 +78,9 @@ def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str)
     except AdapterBroken as fault:
         return _without_evidence(session, clause, line, origin, Status.BROKEN_ADAPTER, str(fault))
     except Exception as error:
-        raise HarnessError(f"clause {clause.id} raised {error!r} on {session.name}, problem {line}") from error
+        raise HarnessError(
+            f"clause {clause.id} raised {error!r} on {session.name}, problem {line}"
+        ) from error
 
 
 def _without_evidence(

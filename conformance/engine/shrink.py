@@ -53,7 +53,9 @@ def shrunk(problem: Problem, fails: Callable[[Problem], bool], *, seed: int = 0,
         suppress_health_check=list(HealthCheck),
     )
     try:
-        smallest = find(_fields(problem), still_fails, settings=quiet, random=random.Random(seed), database_key=_KEY)
+        smallest = find(
+            _fields(problem), still_fails, settings=quiet, random=random.Random(seed), database_key=_KEY
+        )
     except NoSuchExample:
         return best
     return _built(problem, smallest) or best
@@ -71,7 +73,12 @@ def _ranges(p: Problem) -> list[tuple[str, int, int]]:
         ranges += [(f"{name}{axis}", 1, value) for axis, value in enumerate(getattr(g, name))]
     for axis, pair in enumerate(g.padding):
         ranges += [(f"{end}{axis}", 0, abs(value)) for end, value in zip(("lo", "hi"), pair, strict=True)]
-    words = {"convention": g.convention != "correlation", "bias": g.bias != "none", "memory": p.memory != "c", "fill": _FILL_STEPS.get(p.fill, 0)}
+    words = {
+        "convention": g.convention != "correlation",
+        "bias": g.bias != "none",
+        "memory": p.memory != "c",
+        "fill": _FILL_STEPS.get(p.fill, 0),
+    }
     ranges += [(name, 0, int(value)) for name, value in words.items()]
     return [*ranges, ("seed", 0, p.seed)]
 
@@ -82,7 +89,10 @@ _FILL_STEPS = {"unit": 0, "small": 1, "sparse": 2, "real": 0}
 
 def _fields(problem: Problem) -> st.SearchStrategy[dict[str, int]]:
     return st.fixed_dictionaries(
-        {name: st.integers(least, most) if least != most else st.just(most) for name, least, most in _ranges(problem)}
+        {
+            name: st.integers(least, most) if least != most else st.just(most)
+            for name, least, most in _ranges(problem)
+        }
     )
 
 

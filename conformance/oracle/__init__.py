@@ -4,4 +4,14 @@ from conformance.oracle.arithmetic import Arithmetic
 from conformance.oracle.compare import Evidence, Grade, compare, identical, sizes, wrong
 from conformance.oracle.expectation import Expectation, Expected
 
-__all__ = ["Arithmetic", "Evidence", "Expectation", "Expected", "Grade", "compare", "identical", "sizes", "wrong"]
+__all__ = [
+    "Arithmetic",
+    "Evidence",
+    "Expectation",
+    "Expected",
+    "Grade",
+    "compare",
+    "identical",
+    "sizes",
+    "wrong",
+]

@@ -35,9 +35,13 @@ class Arithmetic:
         for name in ("accumulator", "inputs", "partial_sums"):
             value = getattr(self, name)
             if value is not None and value not in PRECISION:
-                raise AdapterBroken(f"Arithmetic({name}={value!r}): it must be one of {', '.join(PRECISION)} or None")
+                raise AdapterBroken(
+                    f"Arithmetic({name}={value!r}): it must be one of {', '.join(PRECISION)} or None"
+                )
         if self.algorithm not in ALGORITHMS:
-            raise AdapterBroken(f"Arithmetic(algorithm={self.algorithm!r}): it must be one of {', '.join(ALGORITHMS)}")
+            raise AdapterBroken(
+                f"Arithmetic(algorithm={self.algorithm!r}): it must be one of {', '.join(ALGORITHMS)}"
+            )
 
     def unit(self, name: str, default: float) -> float:
         """Unit roundoff of one of its formats, `default` where none is declared."""

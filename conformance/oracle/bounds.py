@@ -54,7 +54,9 @@ def direct(exact: Floats, n: Any, s: Floats, *, dtype: DType, arithmetic: Arithm
     with np.errstate(invalid="ignore", over="ignore"):
         e = ((1 + u_in) ** 2 * (1 + gamma(n, u_acc)) - 1) * s
         e = np.where(s == 0, 0.0, e + gamma(n, u_part) * (s + e))  # S = 0: nothing to round (and no inf * 0)
-        e = np.where(s == 0, 0.0, e + dtype.u * (np.abs(exact) + e) + (np.asarray(n) + 1) * dtype.smallest_subnormal)
+        e = np.where(
+            s == 0, 0.0, e + dtype.u * (np.abs(exact) + e) + (np.asarray(n) + 1) * dtype.smallest_subnormal
+        )
         return np.where(np.abs(exact) + e > dtype.largest, np.inf, e)  # overflow to infinity is then legal
 
 

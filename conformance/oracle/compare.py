@@ -82,7 +82,9 @@ def compare(got: NDArray[Any], expected: Expected) -> Evidence:
     bound, grade = _demanded(expected)
     evidence = _worst(expected.quantity, values, expected.exact, bound, grade, expected.certificate)
     if evidence.grade is Grade.PROVEN and np.array_equal(got, expected.exact.astype(got.dtype)):
-        return Evidence(quantity=expected.quantity, grade=Grade.EXACT_ROUNDED, certificate=expected.certificate)
+        return Evidence(
+            quantity=expected.quantity, grade=Grade.EXACT_ROUNDED, certificate=expected.certificate
+        )
     return evidence
 
 
@@ -119,7 +121,9 @@ def _worst(
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.where(got == exact, 0.0, np.abs(got - exact))
         ratio = np.where(error == 0, 0.0, error / bound)
-    ratio = np.where(np.isnan(error), np.where(np.isinf(bound), 0.0, np.inf), np.where(np.isinf(bound), 0.0, ratio))
+    ratio = np.where(
+        np.isnan(error), np.where(np.isinf(bound), 0.0, np.inf), np.where(np.isinf(bound), 0.0, ratio)
+    )
     bad = ratio > 1
     # among elements that are infinitely far beyond their bound, the one with the largest error is shown
     rank = np.where(np.isinf(ratio) & np.isfinite(error), np.finfo(np.float64).max, ratio)

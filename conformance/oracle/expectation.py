@@ -55,7 +55,9 @@ class Expectation:
         """The largest magnitude in each operand, or what it cannot exceed."""
         if self._amplitude is not None:
             return dict.fromkeys(("x", "w", "b", "delta"), self._amplitude)
-        return {name: float(np.max(np.abs(a.astype(np.float64)), initial=0)) for name, a in self.operands.items()}
+        return {
+            name: float(np.max(np.abs(a.astype(np.float64)), initial=0)) for name, a in self.operands.items()
+        }
 
     @functools.cached_property
     def smallest(self) -> dict[str, float]:
@@ -89,7 +91,7 @@ class Expected:
 
     @property
     def direct(self) -> bool:
-        """Is it computed as plain sums, in whatever order?  (A bias gradient always is.)"""
+        """Is it computed as plain sums, in whatever order?  A bias gradient always is."""
         return self.whole.arithmetic.algorithm == "direct" or self.quantity == "db"
 
     @property
@@ -108,7 +110,9 @@ class Expected:
             return True
         if not limit:
             return False
-        ceiling = float(self.n.max()) * math.prod(self.whole.largest[name] for name in _FACTORS[self.quantity])
+        ceiling = float(self.n.max()) * math.prod(
+            self.whole.largest[name] for name in _FACTORS[self.quantity]
+        )
         if self.quantity == "y" and self.whole.operands.b is not None:
             ceiling += self.whole.largest["b"]
         return ceiling <= limit or bool(np.all(self.s <= limit))

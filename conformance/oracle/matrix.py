@@ -53,10 +53,11 @@ def compute(g: Geometry, operands: Operands) -> Results:
 def _reader(g: Geometry, axis: int, t: int) -> Ints:
     """R_t along one axis."""
     o, i = np.ogrid[: g.output[axis], : g.size[axis]]
-    return (i == o * g.stride[axis] + t * g.dilation[axis] - g.padding[axis][0]).astype(np.int64)
+    reads: Ints = (i == o * g.stride[axis] + t * g.dilation[axis] - g.padding[axis][0]).astype(np.int64)
+    return reads
 
 
-def _readers(g: Geometry) -> list[tuple[tuple[int, ...], Ints]]:
+def _readers(g: Geometry) -> list[tuple[tuple[Any, ...], Any]]:
     """(t, R_t1 (x) R_t2 ...) for every tap."""
     taps = itertools.product(*map(range, g.kernel))
     return [(t, functools.reduce(np.kron, [_reader(g, axis, k) for axis, k in enumerate(t)])) for t in taps]
@@ -68,7 +69,7 @@ def _matrix_of_w(g: Geometry, w: Ints) -> Ints:
     for group in np.split(np.arange(g.maps), g.groups):
         first = group[0] // len(group) * w.shape[1]
         dense[group, first : first + w.shape[1]] = w[group]
-    terms: Any = (np.kron(dense[(..., *t)], reader) for t, reader in _readers(g))
+    terms: Any = (np.kron(dense[..., *t], reader) for t, reader in _readers(g))
     return np.asarray(sum(terms))
 
 
@@ -77,7 +78,11 @@ def _matrix_of_x(g: Geometry, x: Ints) -> Ints:
     positions = math.prod(g.output)
     b = np.zeros((g.batch, g.maps, positions, *g.w_shape), dtype=np.int64)
     for t, reader in _readers(g):
-        seen = x.reshape(g.batch, g.groups, g.channels // g.groups, reader.shape[1]) @ reader.T  # (N, G, C/G, O)
+        seen = (
+            x.reshape(g.batch, g.groups, g.channels // g.groups, reader.shape[1]) @ reader.T
+        )  # (N, G, C/G, O)
         for m in range(g.maps):
-            b[(slice(None), m, slice(None), m, slice(None), *t)] = seen[:, m * g.groups // g.maps].swapaxes(1, 2)
+            b[(slice(None), m, slice(None), m, slice(None), *t)] = seen[:, m * g.groups // g.maps].swapaxes(
+                1, 2
+            )
     return b.reshape(g.batch * g.maps * positions, math.prod(g.w_shape))

@@ -12,8 +12,8 @@ d - 1 zeros; stride s keeps every s-th output, so delta is stuffed with s - 1 ze
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ def stuff(a: Array, steps: tuple[int, ...]) -> Array:
     lead = a.ndim - len(steps)
     shape = (*a.shape[:lead], *((n - 1) * s + 1 for n, s in zip(a.shape[lead:], steps, strict=True)))
     out = np.zeros(shape, dtype=a.dtype)
-    out[(..., *(slice(None, None, s) for s in steps))] = a
+    out[(..., *_every(steps))] = a
     return out
 
 
@@ -65,24 +65,28 @@ def compute(g: Geometry, operands: Operands) -> Results:
     return Results(y=y, dx=dx, dw=dw, db=db)
 
 
-def _convolve(a: Array, v: Array, mode: str) -> Array:
+def _convolve(a: Array, v: Array, mode: Literal["valid", "full"]) -> Array:
     """True convolution of int64 arrays, exact; `v` is never larger than `a` in 'valid' mode."""
     return np.asarray(signal.convolve(a, v, mode=mode, method="direct"))
 
 
-def _every(steps: tuple[int, ...]) -> tuple[slice, ...]:
+def _every(steps: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(slice(None, None, s) for s in steps)
 
 
 def _pad(g: Geometry, x: Array) -> Array:
     """x with its explicit zeros; negative padding crops."""
-    crops = (slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(g.size, g.padding, strict=True))
+    crops: Iterable[Any] = (
+        slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(g.size, g.padding, strict=True)
+    )
     return np.pad(x[(..., *crops)], ((0, 0), (0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in g.padding)))
 
 
 def _unpad(g: Geometry, dx: Array) -> Array:
     """The inverse of `_pad` for a gradient: padding is cut off, what was cropped gets zero."""
-    cuts = (slice(max(lo, 0), n - max(hi, 0)) for n, (lo, hi) in zip(dx.shape[2:], g.padding, strict=True))
+    cuts: Iterable[Any] = (
+        slice(max(lo, 0), n - max(hi, 0)) for n, (lo, hi) in zip(dx.shape[2:], g.padding, strict=True)
+    )
     return np.pad(dx[(..., *cuts)], ((0, 0), (0, 0), *((max(-lo, 0), max(-hi, 0)) for lo, hi in g.padding)))
 
 

@@ -30,13 +30,14 @@ class Layer:
         self.g, self._positions = g, math.prod(g.output)
         self._rows = g.batch * self._positions
         self.b = None if b is None else b.astype(np.float64)
-        spatial = tuple(range(2, w.ndim))
         w = w.astype(np.float64)
-        self._turn = (lambda a: np.flip(a, spatial)) if g.convention == "convolution" else (lambda a: a)
+        self._turned_axes = tuple(range(2, w.ndim)) if g.convention == "convolution" else ()
         self._x = x.astype(np.float64)
-        self._w = self._turn(w).reshape(g.groups, g.maps // g.groups, -1)  # (G, M/G, C/G K)
+        self._w = np.flip(w, self._turned_axes).reshape(g.groups, g.maps // g.groups, -1)  # (G, M/G, C/G K)
         rows = delta.astype(np.float64).reshape(g.batch, g.groups, g.maps // g.groups, self._positions)
-        self._delta = rows.transpose(1, 0, 3, 2).reshape(g.groups, self._rows, g.maps // g.groups)  # (G, N O, M/G)
+        self._delta = rows.transpose(1, 0, 3, 2).reshape(
+            g.groups, self._rows, g.maps // g.groups
+        )  # (G, N O, M/G)
 
     @classmethod
     def of(cls, g: Geometry, operands: Operands) -> Layer:
@@ -45,7 +46,12 @@ class Layer:
     def magnitudes(self) -> Layer:
         """The layer of the operands' absolute values: its results are S, element by element."""
         same = object.__new__(Layer)
-        same.g, same._turn, same._rows, same._positions = self.g, self._turn, self._rows, self._positions
+        same.g, same._turned_axes, same._rows, same._positions = (
+            self.g,
+            self._turned_axes,
+            self._rows,
+            self._positions,
+        )
         same._x, same._w, same._delta = np.abs(self._x), np.abs(self._w), np.abs(self._delta)
         same.b = None if self.b is None else np.abs(self.b)
         return same
@@ -70,11 +76,16 @@ class Layer:
     def y(self) -> Floats:
         """(N, M, *O)."""
         g = self.g
-        rows = self._windows @ self._w.swapaxes(1, 2)  # (G, N O, M/G)
-        y = rows.reshape(g.groups, g.batch, self._positions, g.maps // g.groups).transpose(1, 0, 3, 2).reshape(g.y_shape)
+        rows: Floats = self._windows @ self._w.swapaxes(1, 2)  # (G, N O, M/G)
+        y = (
+            rows.reshape(g.groups, g.batch, self._positions, g.maps // g.groups)
+            .transpose(1, 0, 3, 2)
+            .reshape(g.y_shape)
+        )
         if self.b is None:
             return y
-        return y + (self.b if g.bias == "untied" else self.b.reshape(-1, *(1,) * g.rank))
+        biased: Floats = y + (self.b if g.bias == "untied" else self.b.reshape(-1, *(1,) * g.rank))
+        return biased
 
     @functools.cached_property
     def dx(self) -> Floats:
@@ -91,7 +102,9 @@ class Layer:
     @functools.cached_property
     def dw(self) -> Floats:
         """(M, C/G, *K)."""
-        dw: Floats = self._turn((self._delta.swapaxes(1, 2) @ self._windows).reshape(self.g.w_shape))
+        dw: Floats = np.flip(
+            (self._delta.swapaxes(1, 2) @ self._windows).reshape(self.g.w_shape), self._turned_axes
+        )
         return dw
 
     @functools.cached_property
@@ -147,7 +160,7 @@ def _unpadded(g: Geometry, padded: Floats) -> Floats:
     return out
 
 
-def _read_by(g: Geometry, t: tuple[int, ...]) -> tuple[slice, ...]:
+def _read_by(g: Geometry, t: tuple[int, ...]) -> tuple[Any, ...]:
     """The padded positions that tap t reads, over all output positions."""
     axes = zip(t, g.dilation, g.stride, g.output, strict=True)
     return tuple(slice(k * d, k * d + (o - 1) * s + 1, s) for k, d, s, o in axes)

@@ -58,7 +58,7 @@ DTYPES: dict[str, DType] = {
 }
 CODES = tuple(DTYPES)
 _BY_ANY_NAME: dict[object, DType] = {
-    **DTYPES,
+    **{f.code: f for f in DTYPES.values()},
     **{f.name: f for f in DTYPES.values()},
     **{f.numpy: f for f in DTYPES.values()},
 }

@@ -1,4 +1,4 @@
-"""The data of a problem: values drawn from the raw bits of a counter-based generator.
+r"""The data of a problem: values drawn from the raw bits of a counter-based generator.
 
 Bits: Philox4x64-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011) with the key
 (seed, 0) and a counter that starts at 1; its words are dealt, in order, to the elements of x, w, b (if there is one)

@@ -15,7 +15,7 @@ import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from conformance.errors import GeometryError
 
@@ -80,7 +80,9 @@ class Geometry:
             if getattr(self, name) % self.groups:
                 raise GeometryError(f"groups={self.groups} does not divide {name}={getattr(self, name)}")
         if self.convention not in CONVENTIONS:
-            raise GeometryError(f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
+            raise GeometryError(
+                f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}"
+            )
         if self.bias not in BIASES:
             raise GeometryError(f"bias must be one of {', '.join(BIASES)}, got {self.bias!r}")
 
@@ -97,7 +99,9 @@ class Geometry:
                 f"{self.dilation[axis]}) but the input has {padded} (size {self.size[axis]}, padding {lo}:{hi})"
             )
         if -min(lo, 0) - min(hi, 0) >= self.size[axis]:
-            raise GeometryError(f"padding {lo}:{hi} on axis {axis} crops all of the input of size {self.size[axis]}")
+            raise GeometryError(
+                f"padding {lo}:{hi} on axis {axis} crops all of the input of size {self.size[axis]}"
+            )
 
     # ---- sizes that follow ----
     @property
@@ -128,12 +132,14 @@ class Geometry:
         return tuple((padded - reach) % s for padded, reach, s in spans)
 
     @functools.cached_property
-    def kept(self) -> tuple[slice, ...]:
+    def kept(self) -> tuple[Any, ...]:
         """The part of x, per spatial axis, that negative padding leaves."""
-        return tuple(slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(self.size, self.padding, strict=True))
+        return tuple(
+            slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(self.size, self.padding, strict=True)
+        )
 
     @functools.cached_property
-    def inner(self) -> tuple[slice, ...]:
+    def inner(self) -> tuple[Any, ...]:
         """The part of the padded input, per spatial axis, that `kept` fills; the rest of it is zeros."""
         ends = zip(self.padded_size, self.padding, strict=True)
         return tuple(slice(max(lo, 0), n - max(hi, 0)) for n, (lo, hi) in ends)

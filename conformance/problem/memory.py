@@ -49,7 +49,11 @@ REARRANGEMENTS: dict[str, Callable[[Array], Array]] = {
 }
 """Layouts that any values can take."""
 
-_LAYOUTS: dict[str, Callable[[Array], Array]] = {"c": lambda a: a.copy(order="C"), **REARRANGEMENTS, "broadcast": _broadcast}
+_LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "c": lambda a: a.copy(order="C"),
+    **REARRANGEMENTS,
+    "broadcast": _broadcast,
+}
 MEMORIES = tuple(_LAYOUTS)
 
 

@@ -50,7 +50,19 @@ _CONVENTION = {"corr": CONVENTIONS[0], "conv": CONVENTIONS[1]}
 _COUNTS = {"n": "batch", "c": "channels", "m": "maps", "g": "groups", "seed=": "seed"}
 _AXES = {"i": "size", "k": "kernel", "s": "stride", "d": "dilation"}
 _WORDS = {"bias=": ("bias", BIASES), "fill=": ("fill", FILLS), "mem=": ("memory", MEMORIES)}
-_GEOMETRY = ("batch", "channels", "maps", "groups", "size", "kernel", "stride", "padding", "dilation", "convention", "bias")
+_GEOMETRY = (
+    "batch",
+    "channels",
+    "maps",
+    "groups",
+    "size",
+    "kernel",
+    "stride",
+    "padding",
+    "dilation",
+    "convention",
+    "bias",
+)
 
 
 def parse_fields(line: str) -> dict[str, Any]:
@@ -68,13 +80,20 @@ def parse_fields(line: str) -> dict[str, Any]:
         fields[name] = value
     for name, letter in (("size", "i"), ("kernel", "k")):
         if name not in fields:
-            raise NotationError(f"the {name} is missing: write {letter} and a number an axis, as in {letter}3x2", line, len(line))
+            raise NotationError(
+                f"the {name} is missing: write {letter} and a number an axis, as in {letter}3x2",
+                line,
+                len(line),
+            )
     rank, size = fields.pop("rank", None), fields["size"]
     if rank is not None:
         fields["size"] = size * rank if len(size) == 1 else size
         if len(fields["size"]) != rank:
             raise NotationError(f"{rank}d, but the size has {len(size)} axes", line, line.index(f"{rank}d"))
-    return {"geometry": Geometry(**{name: fields.pop(name) for name in _GEOMETRY if name in fields}), **fields}
+    return {
+        "geometry": Geometry(**{name: fields.pop(name) for name in _GEOMETRY if name in fields}),
+        **fields,
+    }
 
 
 def write_line(problem: Problem) -> str:
@@ -142,7 +161,7 @@ def _numbers(
 ) -> tuple[Any, ...]:
     """The numbers of a token, an axis each; points at the first character that does not belong."""
     column = at + len(prefix)
-    values = []
+    values: list[Any] = []
     for part in token.removeprefix(prefix).split("x"):
         if not re.fullmatch(pattern, part, re.ASCII) or len(part) > 30 or len(values) == axes:
             kind = "one number" if axes == 1 else "a number an axis, at most three"

@@ -41,12 +41,13 @@ class Operands:
         """(name, array) of the operands that are there."""
         return ((name, a) for name in OPERANDS if (a := getattr(self, name)) is not None)
 
-    def replace(self, **changes: Array | None) -> Operands:
+    def replace(self, **changes: Any) -> Operands:
         return dataclasses.replace(self, **changes)
 
     def in_memory(self, memory: str) -> Operands:
         """Fresh copies in another memory layout."""
-        return Operands(**{"b": None, **{name: laid_out(a, memory) for name, a in self.items()}})
+        arrays: dict[str, Any] = {name: laid_out(a, memory) for name, a in self.items()}
+        return self.replace(**arrays)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,8 +125,12 @@ class Problem:
             self.fill, sum(counts), dtype=self.format, seed=self.seed, summands=summands(self.geometry)
         )
         arrays: dict[str, Array | None] = {}
-        for (name, shape), end, count in zip(shapes.items(), itertools.accumulate(counts), counts, strict=True):
-            arrays[name] = None if shape is None else self._lay_out(name, flat[end - count : end].reshape(shape))
+        for (name, shape), end, count in zip(
+            shapes.items(), itertools.accumulate(counts), counts, strict=True
+        ):
+            arrays[name] = (
+                None if shape is None else self._lay_out(name, flat[end - count : end].reshape(shape))
+            )
         return Operands(**arrays)  # type: ignore[arg-type]
 
     def _drawn_shape(self, name: str) -> tuple[int, ...] | None:

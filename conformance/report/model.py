@@ -86,7 +86,9 @@ class Report:
         """One sentence."""
         rows = self.rows(adapter)
         count = {s: sum(r.status is s for r in rows) for s in Status}
-        aside = [f"{count[s]} {s.lower()}" for s in (Status.WEAK, Status.UNSUPPORTED, Status.KNOWN) if count[s]]
+        aside = [
+            f"{count[s]} {s.lower()}" for s in (Status.WEAK, Status.UNSUPPORTED, Status.KNOWN) if count[s]
+        ]
         tail = f" ({', '.join(aside)})" if aside else ""
         failed = sum(r.status.failed for r in rows if r.clause.severity is Severity.MUST)
         should = sum(r.status.failed for r in rows if r.clause.severity is not Severity.MUST)
@@ -131,7 +133,11 @@ def schema() -> dict[str, Any]:
 
 def record(kind: str, content: Any, **more: Any) -> str:
     """One line of a report (without the newline)."""
-    fields = dataclasses.asdict(content) if dataclasses.is_dataclass(content) and not isinstance(content, type) else content
+    fields = (
+        dataclasses.asdict(content)
+        if dataclasses.is_dataclass(content) and not isinstance(content, type)
+        else content
+    )
     return json.dumps({"record": kind, **more, **_plain(fields)}, ensure_ascii=False, allow_nan=False)
 
 
@@ -191,6 +197,8 @@ def _add(report: Report, r: dict[str, Any]) -> None:
 
 
 def _judgement(r: dict[str, Any]) -> Judgement:
-    numbers = {k: float(r[k]) if isinstance(r[k], str) else r[k] for k in ("got", "expected", "error_over_bound")}
+    numbers = {
+        k: float(r[k]) if isinstance(r[k], str) else r[k] for k in ("got", "expected", "error_over_bound")
+    }
     index = None if r["index"] is None else tuple(r["index"])
     return Judgement(**{**r, **numbers, "index": index, "status": Status(r["status"])})

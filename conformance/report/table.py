@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -92,13 +93,21 @@ def seen(j: Judgement) -> str:
     if j.index is not None:
         place = f"{j.quantity}[{', '.join(map(str, j.index))}]"
         parts.append(f"{place} is {_number(j.got)}, right is {_number(j.expected)}")
-        beyond = "exactness is demanded" if math.isinf(j.error_over_bound) else f"{_ratio(j.error_over_bound)} x the bound"
+        beyond = (
+            "exactness is demanded"
+            if math.isinf(j.error_over_bound)
+            else f"{_ratio(j.error_over_bound)} x the bound"
+        )
         parts.append(f"{j.wrong} wrong elements; {beyond}")
     return "; ".join(parts)
 
 
 def _remarks(report: Report, adapter: str) -> Iterator[str]:
-    told = [r for name, r in report.remarks if name == adapter and (not r.ok or "though it is not claimed" in r.text)]
+    told = [
+        r
+        for name, r in report.remarks
+        if name == adapter and (not r.ok or "though it is not claimed" in r.text)
+    ]
     if told:
         yield "\n".join(f"doctor: {r.text}" for r in told)
 
@@ -111,10 +120,12 @@ def _matrix(report: Report, table: str) -> str:
 
 
 def _tabulated(
-    body: list[tuple[object, ...]], headers: tuple[str, ...], table: str, widths: tuple[int | None, ...]
+    body: Sequence[Sequence[object]], headers: tuple[str, ...], table: str, widths: tuple[int | None, ...]
 ) -> str:
-    wrap = {} if table == "github" else {"maxcolwidths": list(widths)}
-    cells = [[str(cell).replace("|", "\\|") if table == "github" else str(cell) for cell in row] for row in body]
+    wrap: dict[str, Any] = {} if table == "github" else {"maxcolwidths": list(widths)}
+    cells = [
+        [str(cell).replace("|", "\\|") if table == "github" else str(cell) for cell in row] for row in body
+    ]
     return tabulate(cells, headers=headers, tablefmt=table, disable_numparse=True, **wrap)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -37,7 +37,9 @@ def prepare(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text("", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"the folder {str(folder)!r} cannot be written: {error.strerror or error}") from error
+        raise OutputError(
+            f"the folder {str(folder)!r} cannot be written: {error.strerror or error}"
+        ) from error
     return folder / FILE
 
 
@@ -82,7 +84,11 @@ class Writer:
 def header(runs: list[Run], *, profile: str, only: str) -> dict[str, Any]:
     """What a reader must know to repeat the run: versions of everything, profile, seed, clauses, adapters."""
     packages = ("scipy", "hypothesis", "ml_dtypes")
-    versions = {"conformance": conformance.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    versions = {
+        "conformance": conformance.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
     versions |= {name: importlib.metadata.version(name) for name in packages}
     return {
         "schema": SCHEMA,
@@ -115,4 +121,4 @@ def write_markdown(report: Report, folder: Path) -> None:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

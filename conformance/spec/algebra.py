@@ -31,12 +31,14 @@ def permutation(case: Case) -> Iterator[Evidence]:
     if not case.exact:
         return
     o = case.operands
-    turned = {"x": o.x[::-1, ::-1], "w": o.w[::-1, ::-1], "delta": o.delta[::-1, ::-1]}
+    turned: dict[str, Any] = {"x": o.x[::-1, ::-1], "w": o.w[::-1, ::-1], "delta": o.delta[::-1, ::-1]}
     turned |= {} if o.b is None else {"b": o.b[::-1]}
     for q in case.offers:
         back = case.settled(q, case.ask(q, **turned))
         back = back[::-1] if q == "db" else back[::-1, ::-1]
-        yield identical(q, back, case.settled(q, case[q]), f"{q} of reversed items, maps and channels, reversed back")
+        yield identical(
+            q, back, case.settled(q, case[q]), f"{q} of reversed items, maps and channels, reversed back"
+        )
 
 
 @clause(
@@ -77,7 +79,7 @@ def explicit_zeros(case: Case) -> Iterator[Evidence]:
     if not case.exact:
         return
     if max(g.dilation) > 1:
-        taps = (..., *(slice(None, None, d) for d in g.dilation))
+        taps: tuple[Any, ...] = (..., *(slice(None, None, d) for d in g.dilation))
         w = np.zeros((*o.w.shape[:2], *g.kernel_reach), o.w.dtype)
         w[taps] = o.w
         plain = dataclasses.replace(g, kernel=g.kernel_reach, dilation=(1,))

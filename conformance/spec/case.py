@@ -18,7 +18,7 @@ from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.fills import HEADROOM
 
-__all__ = ["GRADIENTS", "Answer", "Case", "Misshapen", "NotOffered", "Question", "Raised"]
+__all__ = ["GRADIENTS", "Answer", "Case", "Misshapen", "NotOffered", "Question", "Raised", "named"]
 
 Array = NDArray[Any]
 GRADIENTS = ("dx", "dw", "db")
@@ -131,7 +131,7 @@ class Case:
             return bool(np.all(HEADROOM * expected.bound < 0.5))
         n = int(expected.n.max()) if expected.n.size else 0
         a = self.problem.amplitude
-        return HEADROOM * (n * a * a + a) <= 2**self.expected.precision
+        return bool(HEADROOM * (n * a * a + a) <= 2**self.expected.precision)
 
     def settled(self, quantity: str, result: Array) -> Array:
         """A result of exact data in float64; a transform's is rounded to the integers that its error cannot leave."""
@@ -144,7 +144,13 @@ class Case:
         return self.ask(quantity)
 
     def ask(
-        self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any
+        self,
+        quantity: str,
+        g: Geometry | None = None,
+        *,
+        memory: str | None = None,
+        again: int = 0,
+        **changes: Any,
     ) -> Array:
         """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`).
 
@@ -162,10 +168,16 @@ class Case:
         return tuple(self.call(quantity).arrays[quantity].shape)
 
     def call(
-        self, quantity: str, g: Geometry | None = None, *, memory: str | None = None, again: int = 0, **changes: Any
+        self,
+        quantity: str,
+        g: Geometry | None = None,
+        *,
+        memory: str | None = None,
+        again: int = 0,
+        **changes: Any,
     ) -> Answer:
         """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
-        if g is memory is None and not (again or changes):
+        if g is None and memory is None and not (again or changes):
             return self._own(backward=quantity != "y")
         question = Question(
             geometry=g or self.g,
@@ -204,6 +216,11 @@ class Case:
             return self._answer(question)
         except (Raised, NotOffered) as refusal:
             return refusal
+
+
+def named(operand: str, value: Array) -> dict[str, Any]:
+    """An operand's name and value as keyword arguments of `Case.ask`."""
+    return {operand: value}
 
 
 def _given(known: Answer | Raised | NotOffered) -> Answer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.oracle import Evidence, compare, identical, sizes
 from conformance.problem import Geometry
-from conformance.spec.case import Case
+from conformance.spec.case import Case, named
 from conformance.spec.inner import dot, inner_products
 from conformance.spec.registry import clause
 
@@ -74,7 +74,9 @@ def finite_difference(case: Case) -> Iterator[Evidence]:
         return
     v, delta = np.flip(case.operands.x), case.operands.delta
     step = case.settled("y", case.ask("y", x=case.operands.x + v)) - case.settled("y", case["y"])
-    yield from dot("dx", (step, delta), (case.settled("dx", case["dx"]), v), "<f(x+v) - f(x), delta> against <dx, v>")
+    yield from dot(
+        "dx", (step, delta), (case.settled("dx", case["dx"]), v), "<f(x+v) - f(x), delta> against <dx, v>"
+    )
 
 
 @clause(
@@ -96,8 +98,13 @@ def depends_on_w_and_delta(case: Case) -> Iterator[Evidence]:
     yield identical("dx", elsewhere, dx, "dx with another x and b")
     for name, operand in (("delta", o.delta), ("w", o.w)):
         v = np.flip(operand)
-        moved = case.settled("dx", case.ask("dx", **{name: operand + v}))
-        yield identical("dx", moved, dx + case.settled("dx", case.ask("dx", **{name: v})), f"dx is additive in {name}")
+        moved = case.settled("dx", case.ask("dx", **named(name, operand + v)))
+        yield identical(
+            "dx",
+            moved,
+            dx + case.settled("dx", case.ask("dx", **named(name, v))),
+            f"dx is additive in {name}",
+        )
 
 
 @clause(
@@ -116,7 +123,9 @@ def full_convolution(case: Case) -> Iterator[Evidence]:
     g, stuffed, w = transposed(case.g, case.operands.delta, case.operands.w)
     if not case.claims(g):
         return
-    full = case.settled("y", case.ask("y", g, x=stuffed, w=w, b=None, delta=np.zeros(g.y_shape, stuffed.dtype)))
+    full = case.settled(
+        "y", case.ask("y", g, x=stuffed, w=w, b=None, delta=np.zeros(g.y_shape, stuffed.dtype))
+    )
     dx = np.zeros(case.g.x_shape)
     dx[(..., *case.g.kept)] = full[(..., *case.g.inner)]
     yield identical("dx", case.settled("dx", case["dx"]), dx, "dx against the full convolution of delta")
@@ -127,8 +136,11 @@ def transposed(g: Geometry, delta: Any, w: Any) -> tuple[Geometry, Any, Any]:
 
     Its convention is g's own: true convolution with ROT180(w) for convolution, correlation with ROT180(w) likewise.
     """
-    stuffed = np.zeros((*delta.shape[:2], *((n - 1) * s + 1 for n, s in zip(g.output, g.stride, strict=True))), delta.dtype)
-    stuffed[(..., *(slice(None, None, s) for s in g.stride))] = delta
+    stuffed = np.zeros(
+        (*delta.shape[:2], *((n - 1) * s + 1 for n, s in zip(g.output, g.stride, strict=True))), delta.dtype
+    )
+    every: list[Any] = [slice(None, None, s) for s in g.stride]
+    stuffed[..., *every] = delta
     full = [reach - 1 for reach in g.kernel_reach]
     stuffed = np.pad(stuffed, ((0, 0), (0, 0), *((p, p + r) for p, r in zip(full, g.remainder, strict=True))))
     grouped = w.reshape(g.groups, g.maps // g.groups, *w.shape[1:]).swapaxes(1, 2)
@@ -163,7 +175,11 @@ def sums_over_maps(case: Case) -> Iterator[Evidence]:
     alone[:, -1] = case.operands.delta[:, -1]
     one = case.settled("dx", case.ask("dx", delta=alone))
     rest = case.settled("dx", case.ask("dx", delta=case.operands.delta - alone))
-    yield identical("dx", case.settled("dx", case["dx"]), one + rest, "the last map's delta and the rest, added")
+    yield identical(
+        "dx", case.settled("dx", case["dx"]), one + rest, "the last map's delta and the rest, added"
+    )
     others = one[:, : g.channels - g.channels // g.groups]
     if others.size:
-        yield identical("dx", others, np.zeros_like(others), "the last map's delta in channels of other groups")
+        yield identical(
+            "dx", others, np.zeros_like(others), "the last map's delta in channels of other groups"
+        )

@@ -51,7 +51,11 @@ intuition to derivation" ("the seed"), and its readers' comments.
 
 def described(clause: Clause) -> str:
     """One clause in words."""
-    lines = [f"{clause.id} ({clause.severity}) {clause.text}", f"    {clause.equation}", f"    source: {clause.source}"]
+    lines = [
+        f"{clause.id} ({clause.severity}) {clause.text}",
+        f"    {clause.equation}",
+        f"    source: {clause.source}",
+    ]
     if clause.falls_with:
         lines.append(f"    falls with: {', '.join(clause.falls_with)}")
     return "\n".join(lines)
@@ -61,7 +65,9 @@ def text() -> str:
     """The whole of SPEC.md."""
     parts = [_HEAD]
     for chapter, title in CHAPTERS.items():
-        parts.append(f"\n## {chapter}: {title}\n\n| id | | sentence | equation | source |\n|---|---|---|---|---|\n")
+        parts.append(
+            f"\n## {chapter}: {title}\n\n| id | | sentence | equation | source |\n|---|---|---|---|---|\n"
+        )
         parts += [_row(c) for c in REGISTRY.values() if c.chapter == chapter]
     parts.append("\n## Readers' questions\n\n| reader | question | answered by |\n|---|---|---|\n")
     for reader, question in QUESTIONS.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from conformance.oracle import Evidence, compare, identical, sizes
 from conformance.problem import Geometry
-from conformance.spec.case import Case
+from conformance.spec.case import Case, named
 from conformance.spec.registry import clause
 
 __all__: list[str] = []
@@ -59,7 +59,9 @@ def impulse(case: Case) -> Iterator[Evidence]:
     x[(-1, channel, *at)] = 1
     b = None if case.operands.b is None else np.zeros_like(case.operands.b)
     y = case.settled("y", case.ask("y", x=x, b=b))
-    yield identical("y", y, kernel_seen(g, case.operands.w, channel, at), "the response to a unit impulse in x")
+    yield identical(
+        "y", y, kernel_seen(g, case.operands.w, channel, at), "the response to a unit impulse in x"
+    )
 
 
 def kernel_seen(g: Geometry, w: Any, channel: int, at: tuple[int, ...]) -> Any:
@@ -72,8 +74,10 @@ def kernel_seen(g: Geometry, w: Any, channel: int, at: tuple[int, ...]) -> Any:
         o = [r // s for r, s in zip(reach, g.stride, strict=True)]
         on_grid = all(r % s == 0 for r, s in zip(reach, g.stride, strict=True))
         if on_grid and all(0 <= p < n for p, n in zip(o, g.output, strict=True)):
-            turned = [n - 1 - k for n, k in zip(g.kernel, t, strict=True)] if g.convention == "convolution" else t
-            y[(-1, maps, *o)] = w[(maps, local, *turned)]
+            turned = (
+                [n - 1 - k for n, k in zip(g.kernel, t, strict=True)] if g.convention == "convolution" else t
+            )
+            y[-1, maps, *o] = w[maps, local, *turned]
     return y
 
 
@@ -94,8 +98,8 @@ def linear(case: Case) -> Iterator[Evidence]:
     y = case.settled("y", case["y"])
     for name, operand in (("x", x), ("w", w)):
         v = np.flip(operand)
-        moved = case.settled("y", case.ask("y", **{name: operand + v}))
-        alone = case.settled("y", case.ask("y", **{name: v}, b=none))
+        moved = case.settled("y", case.ask("y", **named(name, operand + v)))
+        alone = case.settled("y", case.ask("y", **named(name, v), b=none))
         yield identical("y", moved, y + alone, f"y is additive in {name}")
     if b is not None:
         r = np.flip(b)
@@ -164,8 +168,12 @@ def items_apart(case: Case) -> Iterator[Evidence]:
         return
     one = dataclasses.replace(g, batch=1)
     for n in (0, g.batch - 1):
-        apart = case.settled("y", case.ask("y", one, x=case.operands.x[n : n + 1], delta=case.operands.delta[n : n + 1]))
-        yield identical("y", case.settled("y", case["y"])[n : n + 1], apart, f"item {n} in the batch and alone")
+        apart = case.settled(
+            "y", case.ask("y", one, x=case.operands.x[n : n + 1], delta=case.operands.delta[n : n + 1])
+        )
+        yield identical(
+            "y", case.settled("y", case["y"])[n : n + 1], apart, f"item {n} in the batch and alone"
+        )
 
 
 @clause(
@@ -181,7 +189,11 @@ def inner_product(case: Case) -> Iterator[Evidence]:
     g = case.g
     if not case.exact or not is_whole(g):
         return
-    x = case.operands.x.astype(np.float64).reshape(g.batch, g.groups, 1, -1) if g.batch else np.zeros((0, g.groups, 1, 1))
+    x = (
+        case.operands.x.astype(np.float64).reshape(g.batch, g.groups, 1, -1)
+        if g.batch
+        else np.zeros((0, g.groups, 1, 1))
+    )
     w = case.operands.w.astype(np.float64)
     w = np.flip(w, tuple(range(2, w.ndim))) if g.convention == "convolution" else w
     y = (x * w.reshape(1, g.groups, g.maps // g.groups, -1)).sum(axis=-1).reshape(g.y_shape)
@@ -213,4 +225,6 @@ def conventions_differ_by_rot180(case: Case) -> Iterator[Evidence]:
         return
     turned = np.flip(case.operands.w, tuple(range(2, 2 + g.rank)))
     y = case.settled("y", case.ask("y", other, w=turned))
-    yield identical("y", case.settled("y", case["y"]), y, f"{g.convention} of w and {other.convention} of ROT180(w)")
+    yield identical(
+        "y", case.settled("y", case["y"]), y, f"{g.convention} of w and {other.convention} of ROT180(w)"
+    )

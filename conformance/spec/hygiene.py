@@ -68,7 +68,9 @@ def no_state(case: Case) -> Iterator[Evidence]:
         first = case[q]
         case.call(q, again=2, x=np.flip(o.x), delta=np.flip(o.delta))
         third = case.ask(q, again=2)
-        yield identical(q, case.settled(q, third), case.settled(q, first), f"{q} before and after a call on other data")
+        yield identical(
+            q, case.settled(q, third), case.settled(q, first), f"{q} before and after a call on other data"
+        )
 
 
 @clause(
@@ -87,7 +89,9 @@ def any_memory(case: Case) -> Iterator[Evidence]:
         own = case.settled(q, case[q])
         for memory in others:
             other = case.settled(q, case.ask(q, memory=memory))
-            yield identical(q, other, own, f"{q} of operands in memory {memory} against {case.problem.memory}")
+            yield identical(
+                q, other, own, f"{q} of operands in memory {memory} against {case.problem.memory}"
+            )
 
 
 @clause(
@@ -105,7 +109,9 @@ def all_written(case: Case) -> Iterator[Evidence]:
     for q in case.offers:
         poison(case, q)
         written = case.ask(q, again=3)
-        yield identical(q, case.settled(q, written), case.settled(q, case[q]), f"{q} when fresh memory held NaN")
+        yield identical(
+            q, case.settled(q, written), case.settled(q, case[q]), f"{q} when fresh memory held NaN"
+        )
 
 
 def poison(case: Case, quantity: str) -> None:
@@ -144,7 +150,11 @@ def refuses_nonsense(case: Case) -> Iterator[Evidence]:
             continue
         refusal = case.refusal(backward=backward, **{name: np.ones(shape, dtype)})
         q = next(q for q in case.offers if (q != "y") == backward)
-        yield Evidence(quantity=q, grade=Grade.EXACT) if refusal else wrong(q, f"{what} was accepted without an error")
+        yield (
+            Evidence(quantity=q, grade=Grade.EXACT)
+            if refusal
+            else wrong(q, f"{what} was accepted without an error")
+        )
 
 
 @clause(

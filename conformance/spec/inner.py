@@ -34,7 +34,12 @@ def inner_products(case: Case, quantity: str, operand: str) -> Iterator[Evidence
         b = b.astype(np.float64)
         y = y - (b if case.g.bias == "untied" else b.reshape(-1, *(1,) * case.g.rank))
     settled = case.settled(quantity, gradient)
-    yield from dot(quantity, (y, case.operands.delta), (value, settled), f"<y - b, delta> against <{operand}, {quantity}>")
+    yield from dot(
+        quantity,
+        (y, case.operands.delta),
+        (value, settled),
+        f"<y - b, delta> against <{operand}, {quantity}>",
+    )
 
 
 def _sum(a: Any, b: Any) -> tuple[float, float]:

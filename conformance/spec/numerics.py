@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.oracle import Evidence, Grade, compare, wrong
 from conformance.spec.algebra import VALUES
-from conformance.spec.case import Case
+from conformance.spec.case import Case, named
 from conformance.spec.footprint import footprint
 from conformance.spec.registry import clause
 
@@ -74,7 +74,12 @@ def within_bound(case: Case) -> Iterator[Evidence]:
     falls_with=VALUES,
 )
 def special_values(case: Case) -> Iterator[Evidence]:
-    if not case.exact or case.arithmetic.algorithm != "direct" or case.problem.fill == "sparse" or not case.g.batch:
+    if (
+        not case.exact
+        or case.arithmetic.algorithm != "direct"
+        or case.problem.fill == "sparse"
+        or not case.g.batch
+    ):
         return
     for operand in ("x", "w", "delta"):
         clean = getattr(case.operands, operand)
@@ -87,7 +92,7 @@ def special_values(case: Case) -> Iterator[Evidence]:
             for q in case.offers:
                 if q != "y" or operand != "delta":
                     must, may = masks[q]
-                    got = ~np.isfinite(case.ask(q, **{operand: spoiled}).astype(np.float64))
+                    got = ~np.isfinite(case.ask(q, **named(operand, spoiled)).astype(np.float64))
                     yield _reach(q, got, must, may, f"{special} in {operand} at {index}")
 
 

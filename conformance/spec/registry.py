@@ -104,7 +104,9 @@ def matching(pattern: str = "*") -> list[Clause]:
     Raises:
         UnknownClause: none does.
     """
-    found = [c for c in REGISTRY.values() if any(fnmatch.fnmatchcase(c.id, p) for p in pattern.upper().split(","))]
+    found = [
+        c for c in REGISTRY.values() if any(fnmatch.fnmatchcase(c.id, p) for p in pattern.upper().split(","))
+    ]
     if not found:
         raise UnknownClause(f"no clause matches {pattern!r}; there are {', '.join(REGISTRY)}")
     chapters = list(CHAPTERS)

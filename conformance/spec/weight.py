@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from conformance.oracle import Evidence, compare, identical, sizes
-from conformance.spec.case import Case
+from conformance.spec.case import Case, named
 from conformance.spec.forward import is_whole
 from conformance.spec.inner import dot, inner_products
 from conformance.spec.registry import clause
@@ -68,7 +68,9 @@ def sum_over_batch(case: Case) -> Iterator[Evidence]:
     first = case.ask("dw", dataclasses.replace(g, batch=1), x=o.x[:1], delta=o.delta[:1])
     rest = case.ask("dw", dataclasses.replace(g, batch=g.batch - 1), x=o.x[1:], delta=o.delta[1:])
     both = case.settled("dw", first) + case.settled("dw", rest)
-    yield identical("dw", case.settled("dw", case["dw"]), both, "dw of the batch against the sum over its items")
+    yield identical(
+        "dw", case.settled("dw", case["dw"]), both, "dw of the batch against the sum over its items"
+    )
 
 
 @clause(
@@ -90,8 +92,13 @@ def depends_on_x_and_delta(case: Case) -> Iterator[Evidence]:
     yield identical("dw", case.settled("dw", case.ask("dw", w=u, b=other_b)), dw, "dw with another w and b")
     for name, operand in (("x", o.x), ("delta", o.delta)):
         v = np.flip(operand)
-        moved = case.settled("dw", case.ask("dw", **{name: operand + v}))
-        yield identical("dw", moved, dw + case.settled("dw", case.ask("dw", **{name: v})), f"dw is additive in {name}")
+        moved = case.settled("dw", case.ask("dw", **named(name, operand + v)))
+        yield identical(
+            "dw",
+            moved,
+            dw + case.settled("dw", case.ask("dw", **named(name, v))),
+            f"dw is additive in {name}",
+        )
     if case.has("y"):
         step = case.settled("y", case.ask("y", w=o.w + u)) - case.settled("y", case["y"])
         yield from dot("dw", (step, o.delta), (dw, u), "<f(w+u) - f(w), delta> against <dw, u>")

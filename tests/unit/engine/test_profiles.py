@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from conformance.engine.corpus import SETS
+from conformance.engine.profiles import PROFILES
+
+
+def test_each_profile_runs_at_least_what_the_smaller_one_runs() -> None:
+    names = ["quick", "standard", "thorough"]
+    assert list(PROFILES) == names
+    assert [p.name for p in PROFILES.values()] == names
+    for smaller, larger in zip(names, names[1:], strict=False):
+        a, b = PROFILES[smaller], PROFILES[larger]
+        assert set(a.corpora) <= set(b.corpora)
+        assert a.largest < b.largest
+        assert a.explored < b.explored
+
+
+def test_profiles_run_sets_that_there_are_the_covering_array_first() -> None:
+    for profile in PROFILES.values():
+        assert set(profile.corpora) <= set(SETS)
+        assert profile.corpora[0] == "covering"
+    assert PROFILES["thorough"].corpora == SETS
