@@ -206,9 +206,9 @@ class LeavesHoles(Right):
     """dx is fresh memory, written only where an output reads x."""
 
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        fresh = np.empty(x.shape, x.dtype)
         dx, dw, db = super().backward(g, x, w, b, delta)
         read = super().backward(g, x, np.ones_like(w), b, np.ones_like(delta))[0] != 0
-        fresh = np.empty(x.shape, x.dtype)
         fresh[read] = dx[read]
         return fresh, dw, db
 

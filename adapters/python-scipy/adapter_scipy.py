@@ -1,17 +1,17 @@
-"""SciPy: a convolution layer composed of scipy.signal's convolution and correlation, one map and channel at a time.
+"""SciPy: a convolution layer composed of the convolution and correlation of scipy.signal, by map and channel.
 
-With X the padded input, D the zero-stuffed delta (s - 1 zeros between elements) and W the zero-stuffed kernel (d - 1
-zeros), rotated by 180 degrees under true convolution:
+With X the padded input, as far as outputs read it; D the zero-stuffed delta (s - 1 zeros between elements);
+W the zero-stuffed kernel (d - 1 zeros), rotated by 180 degrees under true convolution:
 
-    y[m]    = sum over c of  X[c] valid-correlated with W[m, c],  every s-th element
-    dx[c]   = sum over m of  D[m] full-convolved with W[m, c],    without the padding
-    dw[m,c] = sum over n of  X[c] valid-correlated with D[m],     every d-th element, rotated back
-    db[m]   = sum of delta[m]
+    y[m]     = sum over c of  X[c] valid-correlated with W[m, c],  every s-th element
+    dx[c]    = sum over m of  D[m] full-convolved with W[m, c],    without the padding
+    dw[m, c] = sum over n of  X[c] valid-correlated with D[m],     every d-th element, rotated back
+    db[m]    = sum of delta[m]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,10 @@ Array = NDArray[Any]
 
 
 class SciPy(Adapter):
-    """The batch is one more axis of the arrays given to scipy.signal: a kernel of length 1 there passes along it, and
-    a valid correlation of two arrays equally long there sums over it."""
+    """The batch goes to scipy.signal as one more axis.
+
+    A kernel, of length 1 there, meets every item; the valid correlation of X[c] with D[m] sums over items.
+    """
 
     routes = {
         "direct": "scipy.signal.correlate and scipy.signal.convolve with method='direct'",
@@ -37,7 +39,7 @@ class SciPy(Adapter):
     def capabilities(self) -> Capabilities:  # type: ignore[override]
         return Capabilities(
             ranks=frozenset({1, 2, 3}),
-            dtypes=frozenset({"f64", "f32"}),
+            dtypes=frozenset({"float64", "float32"}),
             stride=True,
             padding="negative",
             dilation=True,
@@ -53,25 +55,23 @@ class SciPy(Adapter):
 
     def forward(self, g: Geometry, x: Array, w: Array, b: Array | None) -> Array:
         g.check(x=x, w=w, b=b)
-        padded, kernel = _padded(x, g.padding), _stuffed(_rotated(g, w), g.dilation)
+        read, kernel = _padded(x, _read(g)), _stuffed(_rotated(g, w), g.dilation)
         y = np.zeros(g.y_shape, x.dtype)
         for m, c, k in _pairs(g):
-            y[:, m] += self._correlate(padded[:, c], kernel[None, m, k])[:, *_every(g.stride)]
+            y[:, m] += self._correlate(read[:, c], kernel[None, m, k])[_every(g.stride)]
         if b is not None:
             y += b if g.bias == "untied" else b.reshape(-1, *[1] * g.rank)
         return y
 
     def backward(self, g: Geometry, x: Array, w: Array, b: Array | None, delta: Array) -> tuple[Any, ...]:
         g.check(x=x, w=w, b=b, delta=delta)
-        padded, kernel = _padded(x, g.padding), _stuffed(_rotated(g, w), g.dilation)
+        read, kernel = _padded(x, _read(g)), _stuffed(_rotated(g, w), g.dilation)
         stuffed = _stuffed(delta, g.stride)
-        read = [size - rest for size, rest in zip(g.padded_size, g.remainder, strict=True)]  # by some output
-        full, dw = np.zeros((g.batch, g.channels, *read), x.dtype), np.zeros(g.w_shape, w.dtype)
+        full, dw = np.zeros_like(read), np.zeros_like(w)
         for m, c, k in _pairs(g):
             full[:, c] += self._convolve(stuffed[:, m], kernel[None, m, k])
-            taps = self._correlate(padded[:, c], stuffed[:, m])[0, *_every(g.dilation)]
-            dw[m, k] = taps[tuple(map(slice, g.kernel))]
-        dx = _padded(full, [(-lo, rest - hi) for (lo, hi), rest in zip(g.padding, g.remainder, strict=True)])
+            dw[m, k] = self._correlate(read[:, c], stuffed[:, m])[_every(g.dilation)]
+        dx = _padded(full, [(-lo, -hi) for lo, hi in _read(g)])
         summed = 0 if g.bias == "untied" else (0, *range(2, delta.ndim))
         return dx, _rotated(g, dw), None if b is None else delta.sum(summed)
 
@@ -100,8 +100,14 @@ def _pairs(g: Geometry) -> Iterator[tuple[int, int, int]]:
             yield m, m // maps * channels + k, k
 
 
-def _every(steps: Iterable[int]) -> tuple[slice, ...]:
-    return tuple(slice(None, None, step) for step in steps)
+def _read(g: Geometry) -> list[tuple[int, int]]:
+    """The padding, without the positions behind the last window, which no output reads."""
+    return [(lo, hi - rest) for (lo, hi), rest in zip(g.padding, g.remainder, strict=True)]
+
+
+def _every(steps: Sequence[int]) -> tuple[Any, ...]:
+    """Index of every step-th element along the spatial axes."""
+    return (..., *(slice(None, None, step) for step in steps))
 
 
 def _rotated(g: Geometry, w: Array) -> Array:
@@ -113,12 +119,13 @@ def _stuffed(a: Array, steps: Sequence[int]) -> Array:
     """step - 1 zeros between elements that are neighbours along a spatial axis."""
     sizes = [(size - 1) * step + 1 for size, step in zip(a.shape[2:], steps, strict=True)]
     stuffed = np.zeros((*a.shape[:2], *sizes), a.dtype)
-    stuffed[:, :, *_every(steps)] = a
+    stuffed[_every(steps)] = a
     return stuffed
 
 
 def _padded(a: Array, padding: Sequence[tuple[int, int]]) -> Array:
     """Zeros around the spatial axes; negative padding crops, and it crops last."""
     added = np.pad(a, [(0, 0), (0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in padding)])
-    kept = (slice(max(-lo, 0), size - max(-hi, 0)) for (lo, hi), size in zip(padding, added.shape[2:], strict=True))
-    return added[:, :, *kept]
+    spans = zip(padding, added.shape[2:], strict=True)
+    cropped: Array = added[(..., *(slice(max(-lo, 0), size - max(-hi, 0)) for (lo, hi), size in spans))]
+    return cropped

@@ -41,7 +41,7 @@ class Torch(Adapter):
     def capabilities(self) -> Capabilities:  # type: ignore[override]
         return Capabilities(
             ranks=frozenset({2, 3} if self.route == "channels-last" else {1, 2, 3}),
-            dtypes=frozenset({"f64", "f32", "f16", "bf16"}),
+            dtypes=frozenset({"float64", "float32", "float16", "bfloat16"}),
             stride=True,
             padding="symmetric" if self.route == "nn-grad" else "negative",
             dilation=True,
@@ -49,11 +49,11 @@ class Torch(Adapter):
             biases=frozenset({"none", "tied", "untied"}),
             convention="both",
             empty_batch=True,
-            # Without oneDNN's 16-bit kernels (not every processor has them) y is summed in float32, but col2im
-            # adds up dx, and loops over the batch add up dw and db, in the dtype itself.
+            # Where oneDNN has no 16-bit kernels for the processor, y is summed in float32, but col2im adds up
+            # dx, and loops over the batch add up dw and db, in the dtype itself.
             arithmetic={
-                "f16": Arithmetic(accumulator="f32", partial_sums="f16"),
-                "bf16": Arithmetic(accumulator="f32", partial_sums="bf16"),
+                "float16": Arithmetic(accumulator="f32", partial_sums="f16"),
+                "bfloat16": Arithmetic(accumulator="f32", partial_sums="bf16"),
             },
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from allpairspy import AllPairs  # type: ignore[import-untyped]
+from allpairspy import AllPairs
 
 from conformance.problem import Geometry, Problem
 from conformance.problem.dtypes import CODES

@@ -66,7 +66,7 @@ def impulse(case: Case) -> Iterator[Evidence]:
 
 def kernel_seen(g: Geometry, w: Any, channel: int, at: tuple[int, ...]) -> Any:
     """y of an impulse in the last item: each tap placed where it reads the impulse."""
-    y = np.zeros(g.y_shape)
+    y: Any = np.zeros(g.y_shape)
     group, local = divmod(channel, g.channels // g.groups)
     maps = slice(group * (g.maps // g.groups), (group + 1) * (g.maps // g.groups))
     for t in itertools.product(*map(range, g.kernel)):
@@ -74,10 +74,8 @@ def kernel_seen(g: Geometry, w: Any, channel: int, at: tuple[int, ...]) -> Any:
         o = [r // s for r, s in zip(reach, g.stride, strict=True)]
         on_grid = all(r % s == 0 for r, s in zip(reach, g.stride, strict=True))
         if on_grid and all(0 <= p < n for p, n in zip(o, g.output, strict=True)):
-            turned = (
-                [n - 1 - k for n, k in zip(g.kernel, t, strict=True)] if g.convention == "convolution" else t
-            )
-            y[-1, maps, *o] = w[maps, local, *turned]
+            turned = [n - 1 - k for n, k in zip(g.kernel, t, strict=True)] if g.convention == "convolution" else t
+            y[(-1, maps, *o)] = w[(maps, local, *turned)]
     return y
 
 

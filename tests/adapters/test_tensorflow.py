@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import os
@@ -217,11 +218,12 @@ def test_what_it_declines_is_declined_by_tensorflow() -> None:
 
 @pytest.mark.skipif(not ONEDNN, reason="needs the process of the route onednn")
 def test_onednn_returns_y_of_an_empty_batch_in_the_shape_of_x() -> None:
+    """Why the route does not claim one."""
     g = Problem.parse(EMPTY).geometry
-    y = TensorFlow("onednn").forward(
-        g, np.ones((0, 5, 4, 6), np.float32), np.ones((2, 3, 6, 6), np.float32), np.ones(6, np.float32)
-    )
-    assert y.shape != (0, 6, 4, 6)
+    x, w, b = (np.zeros(shape, np.float32) for shape in ((0, 5, 4, 4), (2, 3, 4, 6), (6,)))
+    assert TensorFlow("onednn").forward(dataclasses.replace(g, bias="none"), x, w, None).shape == (0, 7, 6, 4)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        TensorFlow("onednn").forward(g, x, w, b)
 
 
 @pytest.mark.skipif(ONEDNN, reason="this is that process")

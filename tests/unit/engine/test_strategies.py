@@ -117,7 +117,7 @@ LIMITS: list[dict[str, Any]] = [
     {"padding": "symmetric", "stride": True, "dilation": True, "groups": True, "ranks": {1, 2, 3}},
 ]
 QUIET = settings(
-    max_examples=150, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=60, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 
 
