@@ -123,9 +123,9 @@ def _stuffed(a: Array, steps: Sequence[int]) -> Array:
     return stuffed
 
 
-def _padded(a: Array, padding: Sequence[tuple[int, int]]) -> Array:
+def _padded(a: Array, padding: Sequence[tuple[int, int]]) -> Any:
     """Zeros around the spatial axes; negative padding crops, and it crops last."""
     added = np.pad(a, [(0, 0), (0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in padding)])
     spans = zip(padding, added.shape[2:], strict=True)
-    cropped: Array = added[(..., *(slice(max(-lo, 0), size - max(-hi, 0)) for (lo, hi), size in spans))]
-    return cropped
+    kept: tuple[Any, ...] = (..., *(slice(max(-lo, 0), size - max(-hi, 0)) for (lo, hi), size in spans))
+    return added[kept]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_dtypes
@@ -14,16 +14,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (as everybody writes it)
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import grad as functions
+from torch.nn import grad
 
 from conformance import Adapter, Arithmetic, Capabilities, Geometry
 
 Array = NDArray[Any]
 Gradients = tuple[Tensor | None, ...]
 
-CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-INPUT_GRADIENT = {1: functions.conv1d_input, 2: functions.conv2d_input, 3: functions.conv3d_input}
-WEIGHT_GRADIENT = {1: functions.conv1d_weight, 2: functions.conv2d_weight, 3: functions.conv3d_weight}
+Function = Callable[..., Tensor]
+
+CONV: dict[int, Function] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+GRAD_INPUT: dict[int, Function] = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
+GRAD_WEIGHT: dict[int, Function] = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -110,8 +112,8 @@ def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Ten
 def _by_functions(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> Gradients:
     g.check(b=b)  # these functions never see it
     options = (g.stride, _symmetric(g), g.dilation, g.groups)
-    dx = INPUT_GRADIENT[g.rank](x.shape, _flipped(g, w), delta, *options)
-    dw = WEIGHT_GRADIENT[g.rank](x, w.shape, delta, *options)
+    dx = GRAD_INPUT[g.rank](x.shape, _flipped(g, w), delta, *options)
+    dw = GRAD_WEIGHT[g.rank](x, w.shape, delta, *options)
     summed = {"none": None, "tied": (0, *range(2, delta.ndim)), "untied": (0,)}[g.bias]
     return dx, _flipped(g, dw), None if summed is None else delta.sum(summed)
 

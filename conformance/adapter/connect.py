@@ -61,9 +61,10 @@ def _routes(source: str) -> Iterator[str]:
     """The keys of the literal ``routes`` in a class body, read from the source."""
     bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
     for line in itertools.chain(*bodies):
-        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
         value = getattr(line, "value", None)
-        if isinstance(target, ast.Name) and target.id == "routes" and isinstance(value, ast.Dict):
+        named = any(isinstance(target, ast.Name) and target.id == "routes" for target in targets)
+        if named and isinstance(value, ast.Dict):
             yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
@@ -145,7 +146,7 @@ def load_class(path: Path) -> type[Adapter]:
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Adapter) and value.__module__ == module.__name__
     ]
-    public = [cls for cls in classes if not cls.__name__.startswith("_")]
+    public = list(dict.fromkeys(cls for cls in classes if not cls.__name__.startswith("_")))
     if not public:
         raise AdapterNotFound(
             f"{str(path)!r} defines no adapter: write a class that derives from conformance.Adapter"

@@ -47,6 +47,11 @@ def examine(session: Session) -> Iterator[Remark]:
     except AdapterBroken as fault:
         yield Remark(check="contract", ok=False, text=str(fault))
         return
+    except NotOffered as reason:
+        yield Remark(
+            check="contract", ok=True, text=f"it declines a plain problem while computing ({reason})"
+        )
+        return
     except Raised as raised:
         text = f"it raises on a plain problem ({raised}): that is for the clauses to judge"
         yield Remark(check="contract", ok=True, text=text)
@@ -172,7 +177,7 @@ def _same(got: Any, right: Any) -> bool:
 
 
 def _libraries(session: Session) -> str:
-    versions = session.adapter.versions()
+    versions = session.versions()
     return (
         ", ".join(f"{name} {version}" for name, version in versions.items()) or "no library versions stated"
     )

@@ -6,14 +6,15 @@ numpy.  What it cannot do it declares in `Capabilities`, as data; conditional ru
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from conformance.errors import AdapterBroken
 from conformance.oracle.arithmetic import Arithmetic
-from conformance.problem.dtypes import dtype_of
+from conformance.problem.dtypes import DTYPES, dtype_of
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS, Geometry
 from conformance.problem.problem import QUANTITIES
 
@@ -25,17 +26,28 @@ PADDINGS = ("none", "symmetric", "asymmetric", "negative")
 Gradients = tuple[Any, Any, Any]
 
 
-def _subset(name: str, values: Iterable[Any], known: tuple[Any, ...]) -> frozenset[Any]:
-    chosen = frozenset(values)
+def _subset(name: str, values: Any, known: tuple[Any, ...]) -> frozenset[Any]:
+    try:
+        chosen = frozenset(values)
+        shown = str(set(chosen)) if chosen else "{}"
+    except TypeError:
+        chosen, shown = frozenset(), repr(values)
     if not chosen or not chosen <= set(known):
         raise AdapterBroken(
-            f"Capabilities({name}={set(chosen) or '{}'}): it must be a non-empty set of {', '.join(map(str, known))}"
+            f"Capabilities({name}={shown}): it must be a non-empty set of {', '.join(map(str, known))}"
         )
     return chosen
 
 
-def _check_layout(name: str, layout: str, letters: str) -> None:
-    spatial = re.sub(f"[{letters}]", "", layout)
+def _codes(name: str, dtypes: Any) -> list[str]:
+    try:
+        return [dtype_of(d).code for d in dtypes]
+    except (TypeError, ValueError) as error:
+        raise AdapterBroken(f"Capabilities({name}={dtypes!r}): {error}") from None
+
+
+def _check_layout(name: str, layout: Any, letters: str) -> None:
+    spatial = re.sub(f"[{letters}]", "", str(layout))
     if (
         spatial not in layout
         or spatial not in ("DHW", "HW", "W")
@@ -81,14 +93,18 @@ class Capabilities:
     arithmetic: Arithmetic | Mapping[str, Arithmetic] = field(default_factory=Arithmetic)
 
     def __post_init__(self) -> None:
+        put = functools.partial(object.__setattr__, self)
         for name, known in (("ranks", RANKS), ("biases", BIASES), ("quantities", QUANTITIES)):
-            object.__setattr__(self, name, _subset(name, getattr(self, name), known))
-        try:
-            object.__setattr__(self, "dtypes", frozenset(dtype_of(d).code for d in self.dtypes))
-        except ValueError as error:
-            raise AdapterBroken(f"Capabilities(dtypes={self.dtypes!r}): {error}") from None
+            put(name, _subset(name, getattr(self, name), known))
+        put("dtypes", _subset("dtypes", _codes("dtypes", self.dtypes), tuple(DTYPES)))
         if isinstance(self.arithmetic, Mapping):
-            object.__setattr__(self, "arithmetic", {dtype_of(d).code: a for d, a in self.arithmetic.items()})
+            codes = _codes("arithmetic", self.arithmetic)
+            put("arithmetic", dict(zip(codes, self.arithmetic.values(), strict=True)))
+        classes = self.arithmetic.values() if isinstance(self.arithmetic, Mapping) else [self.arithmetic]
+        if not all(isinstance(a, Arithmetic) for a in classes):
+            raise AdapterBroken(
+                f"Capabilities(arithmetic={self.arithmetic!r}): write an Arithmetic, or one a dtype"
+            )
         for name, known_words in (("padding", PADDINGS), ("convention", (*CONVENTIONS, "both"))):
             if getattr(self, name) not in known_words:
                 raise AdapterBroken(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.protocol import Adapter, Unsupported
+from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.problem import Geometry, dtype_of
@@ -36,12 +36,35 @@ class Session:
     def __init__(self, adapter: Adapter, name: str) -> None:
         self.adapter, self.name = adapter, name
         self.capabilities = adapter.capabilities
+        if not isinstance(self.capabilities, Capabilities):
+            raise AdapterBroken(
+                f"{name}: its capabilities are {_described(self.capabilities)}, not Capabilities"
+            )
 
     # ---- what it claims ----
     def refusal(self, g: Geometry, dtype: str) -> str | None:
         """Why a geometry in a dtype (a code) is not offered; None if it is."""
         claimed = self.capabilities.refusal(g, dtype)
-        return claimed or self.adapter.unsupported(g, dtype_of(dtype).name)
+        if claimed:
+            return claimed
+        try:
+            reason = self.adapter.unsupported(g, dtype_of(dtype).name)
+        except Exception as error:
+            raise AdapterBroken(
+                f"{self.name}: unsupported() raises {type(error).__name__}: {error}"
+            ) from error
+        if reason is not None and not isinstance(reason, str):
+            raise AdapterBroken(
+                f"{self.name}: unsupported() must return a reason or None, it returned {reason!r}"
+            )
+        return reason
+
+    def versions(self) -> dict[str, str]:
+        """Names and versions of the libraries behind the adapter."""
+        try:
+            return {str(k): str(v) for k, v in self.adapter.versions().items()}
+        except Exception as error:
+            raise AdapterBroken(f"{self.name}: versions() raises {type(error).__name__}: {error}") from error
 
     def arithmetic(self, dtype: str) -> Arithmetic:
         return self.capabilities.arithmetic_of(dtype)
@@ -65,8 +88,8 @@ class Session:
         pristine = {name: getattr(question.operands, name) for name in needed}
         handed = {name: self._hand_over(name, a, question.memory) for name, a in pristine.items()}
         before = {name: a.tobytes() for name, a in handed.items() if a is not None}
-        results = self._call(question, handed)
-        arrays = {name: self._take_back(name, result) for name, result in results.items()}
+        with _watched(self.adapter):  # the conversion too: lazy frameworks compute, print and raise there
+            arrays = {name: self._take_back(name, r) for name, r in self._call(question, handed).items()}
         return Answer(
             arrays={name: np.array(a) for name, a in arrays.items()},
             modified=tuple(
@@ -76,11 +99,9 @@ class Session:
         )
 
     def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
-        gradients: Any = None
-        with _watched(self.adapter):
-            if not question.backward:
-                return self._named({"y": self.adapter.forward(question.geometry, **handed)})
-            gradients = self.adapter.backward(question.geometry, **handed)
+        if not question.backward:
+            return self._named({"y": self.adapter.forward(question.geometry, **handed)})
+        gradients: Any = self.adapter.backward(question.geometry, **handed)
         if not isinstance(gradients, tuple | list) or len(gradients) != 3:
             raise AdapterBroken(
                 f"{self.name}: backward must return (dx, dw, db), None for what is not offered; "
@@ -133,7 +154,9 @@ class Session:
     def _take_back(self, name: str, result: Any) -> Array:
         try:
             a = np.asarray(result)
-        except Exception as error:
+        except (TypeError, ValueError) as error:
+            if hasattr(result, "__array__"):
+                raise
             raise AdapterBroken(f"{self.name}: {name} is {_described(result)}, not a numpy array") from error
         if a.dtype.kind not in "fiub" and a.dtype.name != "bfloat16":
             raise AdapterBroken(
@@ -150,6 +173,8 @@ def _watched(adapter: Adapter) -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
+    except AdapterBroken:
+        raise
     except Unsupported as reason:
         raise NotOffered(str(reason)) from None
     except (Exception, SystemExit) as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from conformance.engine.judgement import Judgement, Status
 from conformance.problem import Problem
-from conformance.spec import REGISTRY, Severity
+from conformance.spec import REGISTRY, Severity, matching
 
 __all__ = ["Finding", "findings"]
 
@@ -61,21 +61,26 @@ def findings(judgements: Iterable[Judgement]) -> list[Finding]:
 
 def _merged(groups: dict[tuple[str, str], list[Judgement]]) -> dict[tuple[str, str], list[Judgement]]:
     """A root that other clauses' failures explain elsewhere, for the same quantity, is no finding of its own."""
-    merged = {key: list(members) for key, members in groups.items()}
-    roots = {
-        root: {j.quantity for j in members if j.clause == root}
-        for (_, root), members in groups.items()
-        if root
-    }
-    for root, quantities in roots.items():
-        causes = [
-            c
-            for c in _causes(root)
-            if c not in SIZES and c in roots and roots[c] & quantities and ("", c) in merged
-        ]
-        if causes:
-            merged["", causes[0]] += merged.pop(("", root))
+    own = {root: [j for j in members if j.clause == root] for (_, root), members in groups.items() if root}
+    above = {root: cause for root, js in own.items() if (cause := _cause_elsewhere(js, own))}
+    merged: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
+    for (kind, root), members in groups.items():
+        top, passed = root, {root}
+        while above.get(top, top) not in passed:
+            top = above[top]
+            passed.add(top)
+        merged[kind, top] += members
     return merged
+
+
+def _cause_elsewhere(js: list[Judgement], own: dict[str, list[Judgement]]) -> str | None:
+    """The root, if there is one, that explains judgements of another root met on other problems."""
+    clause = js[0].clause
+    if clause in SIZES and any(j.index is None for j in js):
+        return None
+    quantities = {j.quantity for j in js}
+    candidates = (c for c in _causes(clause) if c not in SIZES and c in own)
+    return next((c for c in candidates if quantities & {j.quantity for j in own[c]}), None)
 
 
 def _finding(root: str, members: list[Judgement]) -> Finding:
@@ -88,7 +93,7 @@ def _finding(root: str, members: list[Judgement]) -> Finding:
         clause=clause,
         severity=REGISTRY[clause].severity,
         status=smallest.status,
-        fallen=tuple(c for c in REGISTRY if c in clauses),
+        fallen=tuple(c.id for c in matching() if c.id in clauses),
         problems=len({j.problem for j in members}),
         judgement=smallest,
     )

@@ -18,7 +18,7 @@ from conformance.spec import Case, Clause, Misshapen, NotOffered, Raised
 
 __all__ = ["LARGE", "case_of", "judge", "judge_all"]
 
-LARGE = 200_000
+LARGE = 400_000
 """Multiplications of a forward pass from which on clauses that ask for more calls are left out."""
 
 

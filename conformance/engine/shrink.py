@@ -2,25 +2,46 @@
 
 Every field of a problem is one draw between its simplest value and the failing problem's; Hypothesis shrinks draws in the
 order in which they were made, so the order below is the order of importance.  It starts from the failing problem itself,
-which is put into its database of examples.
+which is all that its database of examples holds.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 
-from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
-from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
-from hypothesis.errors import NoSuchExample
+from hypothesis.database import ExampleDatabase, choices_to_bytes
 
 from conformance.errors import GeometryError
 from conformance.problem import Geometry, Problem
 
 __all__ = ["shrunk"]
 
-_KEY = b"failing"
+
+class _Fails(Exception):  # noqa: N818  (a signal to Hypothesis, which shrinks what raises)
+    pass
+
+
+class _Start(ExampleDatabase):
+    """A database of examples that holds one: the failing problem, as the draws that would make it."""
+
+    def __init__(self, draws: list[int]) -> None:
+        super().__init__()
+        self._draws = choices_to_bytes(
+            [*draws, 0]
+        )  # one too many: what is replayed exactly counts as shrunk already
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return [self._draws]
+
+    def save(self, key: bytes, value: bytes) -> None:
+        pass
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        pass
 
 
 def shrunk(problem: Problem, fails: Callable[[Problem], bool], *, seed: int = 0, tries: int = 400) -> Problem:
@@ -28,37 +49,38 @@ def shrunk(problem: Problem, fails: Callable[[Problem], bool], *, seed: int = 0,
 
     tries: an upper limit on calls of `fails`, which bounds the time.
     """
+    known: dict[Problem, bool] = {}
     best = problem
-    left = tries
 
-    def still_fails(fields: dict[str, int]) -> bool:
-        nonlocal best, left
-        candidate = _built(problem, fields)
-        if candidate is None or left <= 0:
-            return False
-        left -= 1
-        if not fails(candidate):
-            return False
-        best = candidate
-        return True
+    def still_fails(candidate: Problem) -> bool:
+        """Each problem is asked once: Hypothesis comes back to some, and an answer may not be the same twice."""
+        if candidate not in known:
+            if len(known) >= tries:
+                return False
+            known[candidate] = fails(candidate)
+        return known[candidate]
 
-    database = InMemoryExampleDatabase()
-    start = [value for (_, least, value) in _ranges(problem) if value != least]
-    database.save(_KEY, choices_to_bytes(start))
-    quiet = settings(
-        max_examples=tries,
-        database=database,
+    @settings(
+        max_examples=max(tries, 1),
+        database=_Start([value for _, least, value in _ranges(problem) if value != least]),
         deadline=None,
         phases=[Phase.reuse, Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
     )
-    try:
-        smallest = find(
-            _fields(problem), still_fails, settings=quiet, random=random.Random(seed), database_key=_KEY
-        )
-    except NoSuchExample:
-        return best
-    return _built(problem, smallest) or best
+    @hypothesis_seed(seed)
+    @given(_fields(problem))
+    def probe(fields: dict[str, int]) -> None:
+        nonlocal best
+        candidate = _built(problem, fields)
+        if candidate is not None and still_fails(candidate):
+            best = candidate
+            raise _Fails
+
+    with contextlib.suppress(_Fails):
+        probe()
+    return best
 
 
 def _ranges(p: Problem) -> list[tuple[str, int, int]]:
@@ -69,10 +91,10 @@ def _ranges(p: Problem) -> list[tuple[str, int, int]]:
     g = p.geometry
     ranges = [("batch", min(1, g.batch), g.batch), ("groups", 1, g.groups)]
     ranges += [("channels", 1, g.channels // g.groups), ("maps", 1, g.maps // g.groups)]
-    for name in ("size", "kernel", "stride", "dilation"):
-        ranges += [(f"{name}{axis}", 1, value) for axis, value in enumerate(getattr(g, name))]
     for axis, pair in enumerate(g.padding):
         ranges += [(f"{end}{axis}", 0, abs(value)) for end, value in zip(("lo", "hi"), pair, strict=True)]
+    for name in ("size", "kernel", "stride", "dilation"):
+        ranges += [(f"{name}{axis}", 1, value) for axis, value in enumerate(getattr(g, name))]
     words = {
         "convention": g.convention != "correlation",
         "bias": g.bias != "none",
@@ -88,12 +110,10 @@ _FILL_STEPS = {"unit": 0, "small": 1, "sparse": 2, "real": 0}
 
 
 def _fields(problem: Problem) -> st.SearchStrategy[dict[str, int]]:
-    return st.fixed_dictionaries(
-        {
-            name: st.integers(least, most) if least != most else st.just(most)
-            for name, least, most in _ranges(problem)
-        }
-    )
+    ranges = _ranges(problem)
+    names = [name for name, _, _ in ranges]
+    draws = [st.integers(least, most) if least != most else st.just(most) for _, least, most in ranges]
+    return st.tuples(*draws).map(lambda values: dict(zip(names, values, strict=True)))
 
 
 def _built(p: Problem, fields: dict[str, int]) -> Problem | None:

@@ -13,6 +13,13 @@ from conformance.errors import AdapterBroken
 __all__ = ["ALGORITHMS", "Arithmetic"]
 
 PRECISION = {"f64": 53, "f32": 24, "tf32": 11, "f16": 11, "bf16": 8}
+EXPONENTS = {
+    "f64": (-1022, 1023),
+    "f32": (-126, 127),
+    "tf32": (-126, 127),
+    "f16": (-14, 15),
+    "bf16": (-126, 127),
+}
 ALGORITHMS = ("direct", "fft")
 
 
@@ -47,6 +54,13 @@ class Arithmetic:
         """Unit roundoff of one of its formats, `default` where none is declared."""
         value = getattr(self, name)
         return default if value is None else 2.0 ** -PRECISION[value]
+
+    def range(self, default: tuple[float, float]) -> tuple[float, float]:
+        """(largest step of its subnormals, smallest overflow threshold) of all formats on the way; `default` the dtype's."""
+        formats = [f for f in (self.accumulator, self.inputs, self.partial_sums) if f is not None]
+        steps = [2.0 ** (EXPONENTS[f][0] - PRECISION[f] + 1) for f in formats]
+        limits = [(2.0 - 2.0 ** (1 - PRECISION[f])) * 2.0 ** EXPONENTS[f][1] for f in formats]
+        return max([default[0], *steps]), min([default[1], *limits])
 
     def __str__(self) -> str:
         """Its declarations in words, as reports show them."""

@@ -51,13 +51,16 @@ def direct(exact: Floats, n: Any, s: Floats, *, dtype: DType, arithmetic: Arithm
     """E for every element of a result of `dtype`; `exact`, `n` and `s` have its shape (or broadcast to it)."""
     u_acc = arithmetic.unit("accumulator", dtype.u)
     u_in, u_part = arithmetic.unit("inputs", 0.0), arithmetic.unit("partial_sums", 0.0)
+    step, limit = arithmetic.range((dtype.smallest_subnormal, dtype.largest))
+    n = np.asarray(n, dtype=np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         e = ((1 + u_in) ** 2 * (1 + gamma(n, u_acc)) - 1) * s
-        e = np.where(s == 0, 0.0, e + gamma(n, u_part) * (s + e))  # S = 0: nothing to round (and no inf * 0)
-        e = np.where(
-            s == 0, 0.0, e + dtype.u * (np.abs(exact) + e) + (np.asarray(n) + 1) * dtype.smallest_subnormal
-        )
-        return np.where(np.abs(exact) + e > dtype.largest, np.inf, e)  # overflow to infinity is then legal
+        if u_part:
+            e = e + gamma(n, u_part) * (s + e)
+        e = e + dtype.u * (np.abs(exact) + e) + (2 * n + 1) * step * np.maximum(1, np.sqrt(s))
+        e = np.where(s == 0, 0.0, np.where(np.isnan(e), np.inf, e))  # S = 0: nothing to round
+        overflows = (np.abs(exact) + e > dtype.largest) | (s + e > limit)
+        return np.where(overflows & (s > 0), np.inf, e)  # then infinity is legal
 
 
 def fft(exact: Floats, norms: Floats, g: Geometry, *, summed: int, dtype: DType) -> Floats:

@@ -80,8 +80,11 @@ def compare(got: NDArray[Any], expected: Expected) -> Evidence:
     if np.array_equal(values, expected.exact):
         return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=expected.certificate)
     bound, grade = _demanded(expected)
+    bound = np.where(np.isnan(values) & ~expected.may_overflow, 0.0, bound)  # NaN is within no bound
     evidence = _worst(expected.quantity, values, expected.exact, bound, grade, expected.certificate)
-    if evidence.grade is Grade.PROVEN and np.array_equal(got, expected.exact.astype(got.dtype)):
+    if evidence.grade is Grade.PROVEN and np.array_equal(
+        values, expected.whole.dtype.rounded(expected.exact)
+    ):
         return Evidence(
             quantity=expected.quantity, grade=Grade.EXACT_ROUNDED, certificate=expected.certificate
         )

@@ -129,6 +129,12 @@ class Expected:
             self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=whole.arithmetic
         )
 
+    @property
+    def may_overflow(self) -> NDArray[np.bool_]:
+        """Where a sum may legally overflow, so that infinity and NaN are no mistake."""
+        limit = self.whole.arithmetic.range((0.0, self.whole.dtype.largest))[1]
+        return np.asarray(self.s * (1 + 2.0**-5) > limit)
+
     @functools.cached_property
     def certificate(self) -> float:
         """The power certificate: the share of elements in which a product added, dropped or moved is certain to be seen.

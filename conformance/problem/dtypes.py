@@ -6,11 +6,13 @@ Source: IEEE 754-2019 for float16, float32 and float64; bfloat16 is a float32 cu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
 
 from conformance.errors import GeometryError
 
@@ -33,6 +35,20 @@ class DType:
     def u(self) -> float:
         """Unit roundoff 2^-p."""
         return 2.0**-self.p
+
+    def rounded(self, exact: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values of this format nearest to float64 values, ties to even, rounded *once*.
+
+        A cast would round bfloat16 twice: through float32.
+        """
+        _, exponent = np.frexp(exact)
+        subnormal = round(math.log2(self.smallest_subnormal))
+        unit = np.maximum(exponent - self.p, subnormal)
+        nearest = np.ldexp(np.rint(np.ldexp(exact, -unit)), unit)
+        values: NDArray[np.float64] = np.where(
+            np.abs(nearest) > self.largest, np.copysign(np.inf, nearest), nearest
+        )
+        return values
 
 
 def _format(code: str, p: int, emin: int, emax: int, numpy: np.dtype[Any]) -> DType:

@@ -72,7 +72,7 @@ class Geometry:
 
     def _check_counts(self) -> None:
         for name, least in (("batch", 0), ("channels", 1), ("maps", 1), ("groups", 1)):
-            (value,) = _tuple(name, (getattr(self, name),))
+            value = _tuple(name, getattr(self, name))[0]
             if value < least:
                 raise GeometryError(f"{name} must be an integer of at least {least}, got {value!r}")
             object.__setattr__(self, name, value)

@@ -76,7 +76,7 @@ class Problem:
 
     >>> p = Problem(geometry=Geometry(size=(3,), kernel=(2,)), seed=1)
     >>> p.operands.x.tolist()
-    [[[-2.0, 3.0, 4.0]]]
+    [[[9.0, 7.0, 6.0]]]
     """
 
     geometry: Geometry

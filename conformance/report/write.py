@@ -109,7 +109,7 @@ def _described(session: Session) -> dict[str, Any]:
     claims = {f.name: getattr(able, f.name) for f in dataclasses.fields(able) if f.name != "arithmetic"}
     return {
         "name": session.name,
-        "versions": dict(session.adapter.versions()),
+        "versions": session.versions(),
         "capabilities": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in claims.items()},
         "arithmetic": {DTYPES[d].name: str(able.arithmetic_of(d)) for d in DTYPES if d in able.dtypes},
     }

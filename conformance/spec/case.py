@@ -130,6 +130,7 @@ class Case:
         if not expected.direct:
             return bool(np.all(HEADROOM * expected.bound < 0.5))
         n = int(expected.n.max()) if expected.n.size else 0
+        n -= quantity == "y" and self.g.bias != "none"  # counted apart
         a = self.problem.amplitude
         return bool(HEADROOM * (n * a * a + a) <= 2**self.expected.precision)
 
@@ -199,13 +200,13 @@ class Case:
             )
         return _given(self._known[backward])
 
-    def refusal(self, *, backward: bool, **changes: Any) -> Raised | None:
-        """The exception that answers impossible operands; None if there was none."""
+    def refusal(self, *, backward: bool, **changes: Any) -> Raised | NotOffered | None:
+        """The refusal that answers impossible operands; None if they were accepted."""
         operands = self.operands.replace(**changes)
         answer = self._put(
             Question(geometry=self.g, operands=operands, memory=self._memory(changes), backward=backward)
         )
-        return answer if isinstance(answer, Raised) else None
+        return None if isinstance(answer, Answer) else answer
 
     def _memory(self, changes: dict[str, Any]) -> str:
         """The problem's layout; but only the problem's own operands can be relied on to repeat one item."""

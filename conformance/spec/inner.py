@@ -43,5 +43,6 @@ def inner_products(case: Case, quantity: str, operand: str) -> Iterator[Evidence
 
 
 def _sum(a: Any, b: Any) -> tuple[float, float]:
-    products = np.asarray(a, np.float64) * np.asarray(b, np.float64)
-    return float(products.sum()), float(np.abs(products).sum())
+    with np.errstate(invalid="ignore", over="ignore"):  # results may be anything
+        products = np.asarray(a, np.float64) * np.asarray(b, np.float64)
+        return float(products.sum()), float(np.abs(products).sum())

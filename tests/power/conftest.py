@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
+import miniatures
 from conformance.adapter.doctor import Remark
 from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
@@ -21,8 +18,6 @@ from conformance.engine.run import Run
 from conformance.problem import Problem
 from conformance.report.model import Report
 from conformance.report.write import Writer
-
-FILE = Path(__file__).parents[1] / "miniatures.py"
 
 PROBLEMS = (
     "1d n2 c3 m4 i11 k3 f64 seed=1",
@@ -66,28 +61,18 @@ class Outcome:
 
 
 @pytest.fixture(scope="session")
-def miniatures() -> ModuleType:
-    """tests/miniatures.py, loaded by its path: no test relies on what sys.path holds."""
-    spec = importlib.util.spec_from_file_location("conformance_tests_miniatures", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def session_of(miniatures: ModuleType) -> Callable[[str], Session]:
+def session_of() -> Callable[[str], Session]:
     return lambda name: Session(getattr(miniatures, name)(), name)
 
 
 @pytest.fixture(scope="session")
 def put(session_of: Callable[[str], Session]) -> Callable[..., Outcome]:
-    """Put a miniature through a run of `PROBLEMS` (or other lines), and collect the report."""
+    """Put a miniature through a run of `PROBLEMS` (or other lines); the same run is made once."""
 
-    def put_through(name: str, *lines: str, only: str = "*", **more: Any) -> Outcome:
+    @functools.cache
+    def put_through(name: str, *lines: str, only: str = "*") -> Outcome:
         given = tuple(Problem.parse(line) for line in lines or PROBLEMS)
-        run = Run(session_of(name), PROFILES["quick"], only=only, given_problems=given, **more)
+        run = Run(session_of(name), PROFILES["quick"], only=only, given_problems=given)
         writer = Writer([run], profile="quick", only=only)
         for event in run.events():
             writer.add(name, event)

@@ -1,8 +1,8 @@
-"""The suite sees mistakes: each wrong miniature has a row that says which clause is the root of its finding, and its words.
+"""The suite sees mistakes: each wrong miniature has a row that says how it must be found.
 
-A row is put through a whole run, shrinking included.  `words` are patterns that the finding's text must match, `fallen`
-clauses that must be listed under it, `problem` a pattern of the smallest problem; whatever fails must be explained by the
-roots that the row names, and by no others.
+A row is put through a whole run, shrinking included.  `root` is the clause that the finding must name, `words` are
+patterns that its text must match, `problem` is one of the smallest problem, `fallen` are clauses that must be listed
+under it; all that fails must be explained by the roots that the row names, and by no others.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,9 @@ from conformance.engine.runner import judge
 from conformance.problem import Problem
 from conformance.report.table import rendered, seen
 from conformance.spec import matching
+
+Put = Callable[..., Any]
+Sessions = Callable[[str], Session]
 
 NUMBER = r"-?[\d.]+"
 PLAIN = r"^[12]d n1 c1 m1 i1(x1)? k1(x1)? "
@@ -92,16 +96,9 @@ ROWS = (
     Row(
         miniature="Accumulates",
         root="HYG-3",
-        words=("dw before and after a call on other data", rf"dw\[0, 0, 0(, 0)?\] is {NUMBER}, right is {NUMBER}"),
+        words=("dw before and after a call on other data", rf"dw\[0, 0, 0(, 0)?\] is {NUMBER}, right is"),
         problem=PLAIN,
         fallen=("HYG-2", "WGT-5", "ALG-1"),
-    ),
-    Row(
-        miniature="Flickers",
-        root="HYG-3",
-        words=("dx before and after a call on other data",),
-        problem=PLAIN,
-        fallen=("DEL-1", "HYG-2"),
     ),
     Row(
         miniature="WrongDtype",
@@ -196,7 +193,7 @@ def text_of(finding: Finding) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_wrong_implementation_is_found_at_its_root_and_described(row: Row, put: Callable[..., object]) -> None:
+def test_a_wrong_implementation_is_found_at_its_root_and_described(row: Row, put: Put) -> None:
     outcome = put(row.miniature)
     assert outcome.roots == [row.root, *row.others]
     first = outcome.findings[0]
@@ -209,32 +206,41 @@ def test_a_wrong_implementation_is_found_at_its_root_and_described(row: Row, put
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_what_is_found_is_what_users_read(row: Row, put: Callable[..., object]) -> None:
-    outcome = put(row.miniature, only=row.root)
+def test_what_is_found_is_what_users_read(row: Row, put: Put) -> None:
+    outcome = put(row.miniature)
     told = rendered(outcome.report, "markdown")
-    assert f"{row.miniature} does not conform: 1 of 1 clauses fail" in told
+    assert re.search(rf"^{row.miniature} does not conform: \d+ of \d+ clauses fail", told, re.MULTILINE)
     for finding in outcome.findings:
         assert text_of(finding) in told
-        assert f"| {finding.problem} |" in told
+        assert f"| {finding.problem} " in told
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_found_problem_shows_the_mistake_again_when_pasted_back(row: Row, put: Callable[..., object]) -> None:
-    for finding in put(row.miniature, only=row.root).findings:
-        again = put(row.miniature, finding.problem, only=finding.clause)
-        assert again.roots == [row.root]
+def test_the_smallest_problem_shows_the_mistake_again_when_pasted_back(
+    row: Row, put: Put, session_of: Sessions
+) -> None:
+    for finding in put(row.miniature).findings:
+        seen_then = finding.judgement
+        session, problem = session_of(row.miniature), Problem.parse(finding.problem)
+        (again,) = judge(session, problem, "given", matching(finding.clause))
+        assert (again.status, again.problem) == (seen_then.status, seen_then.problem)
+        assert (again.quantity, again.index, again.note) == (
+            seen_then.quantity,
+            seen_then.index,
+            seen_then.note,
+        )
 
 
-def test_every_failure_is_explained_by_a_finding(put: Callable[..., object]) -> None:
-    for row in ROWS:
-        outcome = put(row.miniature)
-        explained = {f.clause for f in outcome.findings} | {c for f in outcome.findings for c in f.fallen}
-        assert {j.clause for j in outcome.failed} == explained, row.miniature
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_every_failure_is_explained_by_a_finding(row: Row, put: Put) -> None:
+    outcome = put(row.miniature)
+    explained = {f.clause for f in outcome.findings} | {c for f in outcome.findings for c in f.fallen}
+    assert {j.clause for j in outcome.failed} == explained
 
 
 # ---- the worst element is named ----
 def test_an_element_of_dw_that_is_off_by_a_twentieth_of_a_percent_is_named_in_every_geometry(
-    put: Callable[..., object],
+    put: Put,
 ) -> None:
     failed = put("SlightlyOff", only="WGT-1").failed
     assert len({j.problem for j in failed}) >= 10
@@ -244,7 +250,7 @@ def test_an_element_of_dw_that_is_off_by_a_twentieth_of_a_percent_is_named_in_ev
         assert j.got == j.expected * 1.0005, j.problem
 
 
-def test_a_dropped_corner_is_named_in_every_geometry(put: Callable[..., object]) -> None:
+def test_a_dropped_corner_is_named_in_every_geometry(put: Put) -> None:
     failed = put("CornerDropped", only="DEL-1").failed
     assert len({j.problem for j in failed}) >= 8
     for j in failed:
@@ -252,7 +258,7 @@ def test_a_dropped_corner_is_named_in_every_geometry(put: Callable[..., object])
         assert (j.quantity, j.index, j.got, j.wrong) == ("dx", tuple(n - 1 for n in shape), 0, 1), j.problem
 
 
-def test_a_nan_is_named_wherever_it_stands(put: Callable[..., object]) -> None:
+def test_a_nan_is_named_wherever_it_stands(put: Put) -> None:
     failed = put("NaNInOne", only="FWD-1").failed
     assert len({j.problem for j in failed}) >= 10
     assert all(j.got != j.got and j.error_over_bound == float("inf") and j.wrong == 1 for j in failed)
@@ -260,68 +266,85 @@ def test_a_nan_is_named_wherever_it_stands(put: Callable[..., object]) -> None:
 
 # ---- the whole quick profile ----
 @pytest.mark.parametrize(
-    ("miniature", "root"), [("SlightlyOff", "WGT-1"), ("LiesAboutStride", "DEL-1"), ("ReturnsItsInput", "HYG-1")]
+    ("miniature", "root"),
+    [("SlightlyOff", "WGT-1"), ("LiesAboutStride", "DEL-1"), ("ReturnsItsInput", "HYG-1")],
 )
-def test_the_quick_profile_finds_it_too(
-    miniature: str, root: str, session_of: Callable[[str], Session], put: Callable[..., object]
-) -> None:
+def test_the_quick_profile_finds_it_too(miniature: str, root: str, session_of: Sessions, put: Put) -> None:
     lines = [str(named.problem) for name in PROFILES["quick"].corpora for named in corpus(name)]
     assert put(miniature, *lines, only="FWD-1,DEL-1,WGT-1,BIA-1,HYG-1").roots == [root]
 
 
 # ---- what only large sizes show ----
-def test_a_wrong_tile_edge_passes_where_nothing_is_wide(put: Callable[..., object]) -> None:
+def test_a_wrong_tile_edge_passes_where_nothing_is_wide(put: Put) -> None:
     assert put("TileEdges").report.exit_code() == 0
 
 
-def test_a_wrong_tile_edge_is_found_by_the_sizes_of_the_standard_profile(put: Callable[..., object]) -> None:
+def test_a_wrong_tile_edge_is_found_by_the_sizes_of_the_standard_profile(put: Put) -> None:
     assert "sizes" in PROFILES["standard"].corpora
     lines = [str(n.problem) for n in corpus("sizes") if n.id.startswith("sizes/width-")]
     outcome = put("TileEdges", *lines, only="FWD-1,DEL-1,DEL-3,WGT-1")
     assert outcome.roots == ["DEL-1"]
     (found,) = outcome.findings
     assert Problem.parse(found.problem).geometry.size[-1] == 33
-    assert found.judgement.index is not None and found.judgement.index[-1] == 32
-    assert found.judgement.got == 0
+    assert (found.judgement.index[-1], found.judgement.got) == (32, 0)
     narrow = {line for line in lines if Problem.parse(line).geometry.size[-1] <= 32}
-    assert narrow and not narrow & {j.problem for j in outcome.failed}
+    assert len(narrow) >= 6
+    assert not narrow & {j.problem for j in outcome.failed}
 
 
 # ---- memory ----
-HOLES = ("1d n1 c2 m2 i8 k2 s3 f64", "2d n1 c1 m2 i5x7 k2x2 s2x4 f32 seed=3", "1d n2 c1 m1 i9 k1 s2 f16 seed=5")
+HOLES = ("1d c2 m2 i8 k2 s3 f64", "2d c1 m2 i5x7 k2x2 s2x4 f32 seed=3", "1d n2 i9 k1 s2 f16 seed=5")
 
 
 @pytest.mark.parametrize("line", HOLES)
-def test_memory_that_is_never_written_is_found(line: str, session_of: Callable[[str], Session]) -> None:
-    (verdict,) = judge(session_of("LeavesHoles"), Problem.parse(line), "given", matching("HYG-5"))
+def test_memory_that_is_never_written_is_found(line: str, session_of: Sessions) -> None:
+    *_, verdict = judge(session_of("LeavesHoles"), Problem.parse(line), "given", matching("DEL-2,HYG-5"))
     assert verdict.status is Status.FAIL
     assert verdict.note == "dx when fresh memory held NaN"
     assert "is nan, right is" in seen(verdict)
 
 
-@pytest.mark.xfail(strict=True, reason="a session copies results at once: no clause sees a result that a later call overwrites")
-def test_a_result_that_the_next_call_overwrites_is_found(put: Callable[..., object]) -> None:
+@pytest.mark.xfail(
+    strict=True, reason="results are copied at once: no clause sees what a later call does to them"
+)
+def test_a_result_that_the_next_call_overwrites_is_found(put: Put) -> None:
     assert put("ReturnsItsBuffer", only="HYG-*").report.exit_code() == 1
 
 
 # ---- what does not fail every time ----
+UNSTEADY_LINES = (
+    "1d n2 c3 m4 i11 k3 s2 seed=1",
+    "2d n1 c2 m2 i5x6 k1x2 s3x2 f32 seed=2",
+    "1d i9 k2 s3 seed=3",
+)
 UNSTEADY = "shrinking raises hypothesis.errors.FlakyFailure, and the run with it"
 
 
-@pytest.mark.xfail(strict=True, reason=UNSTEADY)
-def test_noise_is_found_and_does_not_end_the_run(put: Callable[..., object]) -> None:
-    assert put("Noisy").report.exit_code() == 1
-
-
-@pytest.mark.xfail(strict=True, reason=UNSTEADY)
-def test_a_buffer_that_keeps_what_was_there_is_found_and_does_not_end_the_run(put: Callable[..., object]) -> None:
-    outcome = put("KeepsWhatWasThere")
+@pytest.mark.parametrize(
+    ("miniature", "quantity"), [("Noisy", "y"), ("Flickers", "dx"), ("KeepsWhatWasThere", "dx")]
+)
+def test_what_does_not_fail_every_time_is_found_and_does_not_end_the_run(
+    miniature: str, quantity: str, put: Put
+) -> None:
+    outcome = put(miniature)
     assert outcome.roots == ["HYG-3"]
+    assert f"{quantity} before and after a call on other data" in text_of(outcome.findings[0])
     assert outcome.report.exit_code() == 1
 
 
-@pytest.mark.xfail(strict=True, reason=UNSTEADY)
-def test_sums_in_another_order_each_time_break_a_should_and_conform(put: Callable[..., object]) -> None:
+@pytest.mark.parametrize(
+    ("miniature", "quantity"), [("Noisy", "y"), ("Flickers", "dx"), ("KeepsWhatWasThere", "dx")]
+)
+def test_what_does_not_fail_every_time_is_seen(miniature: str, quantity: str, session_of: Sessions) -> None:
+    session = session_of(miniature)
+    verdicts = [
+        j for line in UNSTEADY_LINES for j in judge(session, Problem.parse(line), "given", matching())
+    ]
+    state = [j for j in verdicts if j.clause == "HYG-3" and j.status is Status.FAIL]
+    assert {j.quantity for j in state} == {quantity}
+
+
+def test_sums_in_another_order_each_time_break_a_should_and_conform(put: Put) -> None:
     outcome = put("Shuffled")
     assert [(f.clause, f.severity) for f in outcome.findings] == [("HYG-2", "SHOULD")]
     assert "of the same call, made twice" in text_of(outcome.findings[0])
@@ -329,7 +352,7 @@ def test_sums_in_another_order_each_time_break_a_should_and_conform(put: Callabl
     assert "Shuffled conforms: 38 of 39 clauses pass, 1 SHOULD clause" in rendered(outcome.report)
 
 
-def test_sums_in_another_order_each_time_are_seen_by_hyg_2_alone(session_of: Callable[[str], Session]) -> None:
+def test_sums_in_another_order_each_time_are_seen_by_hyg_2_alone(session_of: Sessions) -> None:
     shuffled = session_of("Shuffled")
     lines = ("2d n2 c3 m2 i6x5 k3x3 p1 f32 fill=real seed=10", "2d n3 c4 m6 g2 i7x6 k2x3 s2x2 f32")
     failed = [
@@ -343,9 +366,9 @@ def test_sums_in_another_order_each_time_are_seen_by_hyg_2_alone(session_of: Cal
 
 
 # ---- one root, one finding ----
-@pytest.mark.xfail(strict=True, reason="DEL-4 and WGT-5 fall with FWD-1, but carry another quantity: not merged")
-def test_clipping_is_one_finding_even_where_only_a_variant_is_clipped(put: Callable[..., object]) -> None:
-    lines = ("2d n1 c1 m1 i3x3 k2x2 f64 seed=2", "2d n1 c1 m1 i1x1 k1x1 bias=none f64 seed=1", "1d i4 k1 seed=8")
+@pytest.mark.xfail(strict=True, reason="DEL-4, WGT-5 fall with FWD-1, but on problems where it passes")
+def test_clipping_is_one_finding_even_where_only_a_variant_is_clipped(put: Put) -> None:
+    lines = ("2d i3x3 k2x2 f64 seed=2", "2d i1x1 k1x1 bias=none f64 seed=1", "1d i4 k1 seed=8")
     assert put("ClippedAt100", *lines).roots == ["FWD-1"]
 
 
@@ -354,7 +377,8 @@ BROKEN = {
     "SwappedGradients": "backward returns (dw, dx, db) where (dx, dw, db) is expected",
     "DeclaresConvolution": "it declares convolution, but everything it computes is correlation: "
     "declare convention='correlation'",
-    "ReturnsChannelsLast": "y is right with its axes in the order (0, 2, 3, 1): the declared x_layout does not hold",
+    "ReturnsChannelsLast": "y is right with its axes in the order (0, 2, 3, 1): "
+    "the declared x_layout does not hold",
     "ReturnsNone": "backward must return (dx, dw, db), None for what is not offered; it returned NoneType",
     "ReturnsTwo": "backward must return (dx, dw, db), None for what is not offered; it returned list of 2",
     "ReturnsNoDw": "backward returned None for dw, which its capabilities declare",
@@ -366,7 +390,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("miniature", "words"), BROKEN.items(), ids=list(BROKEN))
 def test_a_broken_adapter_is_blamed_and_its_implementation_is_not_judged(
-    miniature: str, words: str, put: Callable[..., object]
+    miniature: str, words: str, put: Put
 ) -> None:
     outcome = put(miniature)
     (fault,) = outcome.faults
@@ -380,7 +404,7 @@ def test_a_broken_adapter_is_blamed_and_its_implementation_is_not_judged(
     assert "the adapter is broken" in told
 
 
-def test_an_adapter_that_breaks_on_groups_alone_is_blamed_for_what_needs_its_backward(put: Callable[..., object]) -> None:
+def test_an_adapter_that_breaks_on_groups_alone_is_blamed_for_what_needs_its_backward(put: Put) -> None:
     outcome = put("BreaksOnGroups")
     broken = [j for j in outcome.report.judgements if j.status is Status.BROKEN_ADAPTER]
     assert {Problem.parse(j.problem).geometry.groups > 1 for j in broken} == {True}

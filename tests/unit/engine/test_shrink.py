@@ -14,6 +14,7 @@ LARGE = Problem.parse(
     "3d n3 c6 m9 g3 i9x8x7 k3x2x2 s2x1x3 p1:2x-1:0x2 d2x1x1 conv bias=untied f32 fill=sparse mem=sliced seed=987654"
 )
 FLAT = Problem.parse("2d n3 c5 m4 i12x9 k5x4 s3x2 p2x1 f16 fill=real mem=fortran seed=77")
+PLAIN = Problem.parse("1d n2 c3 m2 i9 k3 s2 d2 f64 seed=5")
 Fails = Callable[[Problem], bool]
 
 
@@ -58,10 +59,10 @@ SMALLEST: list[tuple[str, Problem, Fails, str]] = [
     ("everything", LARGE, lambda p: True, "3d i1 k1 bias=none f32 fill=unit"),
     ("everything, real", FLAT, lambda p: True, "2d i1 k1 bias=none f16 fill=real"),
     ("a stride", LARGE, lambda p: p.geometry.stride[2] > 1, "3d i1 k1 s1x1x2 bias=none f32 fill=unit"),
-    ("dilation and two outputs", LARGE, lambda p: p.geometry.dilation[0] > 1 and p.geometry.output[0] > 1,
-     "3d i2x1x1 k1 d2x1x1 bias=none f32 fill=unit"),
-    ("dilation that matters", LARGE, lambda p: p.geometry.dilation[0] > 1 and p.geometry.kernel[0] > 1,
-     "3d i1x1x1 k2x1x1 d2x1x1 p0:2x0x0 bias=none f32 fill=unit"),
+    ("dilation and two outputs", PLAIN, lambda p: p.geometry.dilation[0] > 1 and p.geometry.output[0] > 1,
+     "1d i2 k1 d2 bias=none f64 fill=unit"),
+    ("dilation that matters", PLAIN, lambda p: p.geometry.dilation[0] > 1 and p.geometry.kernel[0] > 1,
+     "1d i3 k2 d2 bias=none f64 fill=unit"),
     ("groups", LARGE, lambda p: p.geometry.groups > 1, "3d c2 m2 g2 i1 k1 bias=none f32 fill=unit"),
     ("maps of a group", LARGE, lambda p: p.geometry.maps // p.geometry.groups > 1, "3d m2 i1 k1 bias=none f32 fill=unit"),
     ("two items", FLAT, lambda p: p.geometry.batch > 1, "2d n2 i1 k1 bias=none f16 fill=real"),
@@ -72,6 +73,9 @@ SMALLEST: list[tuple[str, Problem, Fails, str]] = [
     ("zeros in the data", LARGE, lambda p: p.fill == "sparse", "3d i1 k1 bias=none f32 fill=sparse"),
     ("the seed", LARGE, lambda p: p.seed > 1000, "3d i1 k1 bias=none f32 fill=unit seed=1001"),
     ("only itself", LARGE, lambda p: p == LARGE, str(LARGE)),
+    ("what only the problem's neighbours show", LARGE,
+     lambda p: (p.seed, p.memory, p.geometry.size[0], p.geometry.stride[2]) == (987654, "sliced", 9, 3),
+     "3d i9x1x1 k1 s1x1x3 bias=none f32 fill=unit mem=sliced seed=987654"),
     ("an oblong input", FLAT, lambda p: p.geometry.size[0] > p.geometry.size[1] > 3, "2d i5x4 k1 bias=none f16 fill=real"),
 ]  # fmt: skip
 
