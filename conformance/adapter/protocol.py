@@ -48,11 +48,8 @@ def _codes(name: str, dtypes: Any) -> list[str]:
 
 def _check_layout(name: str, layout: Any, letters: str) -> None:
     spatial = re.sub(f"[{letters}]", "", str(layout))
-    if (
-        spatial not in layout
-        or spatial not in ("DHW", "HW", "W")
-        or sorted(layout) != sorted(letters + spatial)
-    ):
+    whole = isinstance(layout, str) and sorted(layout) == sorted(letters + spatial)
+    if not whole or spatial not in ("DHW", "HW", "W") or spatial not in layout:
         raise AdapterBroken(
             f"Capabilities({name}={layout!r}): write {letters[0]} and {letters[1]} once each and the spatial axes "
             f"together, as HW, between or beside them"

@@ -6,11 +6,13 @@ for event in Run(session, PROFILES["quick"]).events():
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
+from hypothesis.errors import Unsatisfiable
 
 from conformance.adapter.doctor import Remark, examine
 from conformance.adapter.session import Session
@@ -52,16 +54,16 @@ class Run:
 
     def problems(self) -> list[Named]:
         """What will be put to the adapter, before it is fitted to what it claims."""
-        if self._given:
-            return [Named(id="given", problem=p) for p in self._given]
-        named = [n for name in self.profile.corpora for n in corpus(name)]
-        named = [n for n in named if n.problem.geometry.products <= self.profile.largest]
-        named += [
-            Named(id="explored", problem=p) for p in drawn(self.session, self.profile.explored, self.seed)
-        ]
+        named = [Named(id="given", problem=p) for p in self._given] or self._corpus()
         if self.dtype is None:
             return named
         return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
+
+    def _corpus(self) -> list[Named]:
+        named = [n for name in self.profile.corpora for n in corpus(name)]
+        small = [n for n in named if n.problem.geometry.products <= self.profile.largest]
+        beyond = drawn(self.session, self.profile.explored, self.seed)
+        return small + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:
         """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem."""
@@ -114,5 +116,6 @@ def drawn(session: Session, count: int, seed: int) -> list[Problem]:
     def collect(problem: Problem) -> None:
         found.append(problem)
 
-    collect()
+    with contextlib.suppress(Unsatisfiable):  # it refuses all that it claims
+        collect()
     return found

@@ -12,9 +12,8 @@ from conformance.engine.corpus import Named
 from conformance.engine.fit import fitted
 from conformance.engine.judgement import Judgement, Status, judged
 from conformance.errors import AdapterBroken, HarnessError
-from conformance.oracle import wrong
 from conformance.problem import Problem
-from conformance.spec import Case, Clause, Misshapen, NotOffered, Raised
+from conformance.spec import Case, Clause, NotOffered, Raised
 
 __all__ = ["LARGE", "case_of", "judge", "judge_all"]
 
@@ -68,8 +67,6 @@ def case_of(session: Session, problem: Problem) -> Case:
 def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str) -> Judgement | None:
     try:
         return judged(session.name, clause.id, line, origin, clause.check(case))
-    except Misshapen as shape:
-        return judged(session.name, clause.id, line, origin, [wrong(shape.quantity, str(shape))])
     except Raised as raised:
         note = f"raises {raised}" + (f" ({raised.traceback})" if raised.traceback else "")
         return _without_evidence(session, clause, line, origin, Status.CRASHED, note)

@@ -158,16 +158,30 @@ def read(path: Path) -> Report:
         ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
-    records = list(_records(lines, path))
-    if not records or records[0]["record"] != "header":
+    lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts
+    report: Report | None = None
+    for number, r in enumerate(_records(lines, path), start=1):
+        if report is None:
+            if r["record"] != "header":
+                break
+            report = Report(header=r)
+        else:
+            _add(report, r)
+        _check_clauses(report, r, f"{path}, line {number}")
+    if report is None:
         raise ReportError(f"{path} does not begin with the header of a report")
-    report = Report(header=records[0])
-    for r in records[1:]:
-        _add(report, r)
     return report
+
+
+def _check_clauses(report: Report, r: dict[str, Any], place: str) -> None:
+    """A clause that this version does not know, or that was not asked for, cannot be shown."""
+    asked = report.header["clauses"]
+    strange = [c for c in asked if c not in REGISTRY] + [c for c in [r.get("clause")] if c and c not in asked]
+    if strange:
+        raise ReportError(f"{place}: clause {strange[0]} is not known here, or was not asked for")
 
 
 def _records(lines: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:

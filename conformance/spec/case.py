@@ -178,13 +178,16 @@ class Case:
         **changes: Any,
     ) -> Answer:
         """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
+        backward = quantity != "y"
+        if g is None and not backward:
+            changes.pop("delta", None)  # a forward pass does not know it
         if g is None and memory is None and not (again or changes):
-            return self._own(backward=quantity != "y")
+            return self._own(backward=backward)
         question = Question(
             geometry=g or self.g,
             operands=self.operands.replace(**changes) if changes else self.operands,
             memory=memory or self._memory(changes),
-            backward=quantity != "y",
+            backward=backward,
         )
         key = (question.geometry, question.memory, question.backward, again, _content(changes))
         if key not in self._known:

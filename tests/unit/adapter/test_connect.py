@@ -91,7 +91,9 @@ def test_a_bundled_adapter_is_connected_by_its_name() -> None:
 
 def test_a_name_that_is_nearly_one_is_asked_about() -> None:
     told = sentence("python-nunpy", AdapterNotFound)
-    assert told.startswith("no adapter is called 'python-nunpy' (did you mean python-numpy?); `conformance list` shows all")
+    assert told.startswith(
+        "no adapter is called 'python-nunpy' (did you mean python-numpy?); `conformance list` shows all"
+    )
     assert "a file is given as ./python-nunpy.py" in told
 
 
@@ -141,7 +143,14 @@ def test_routes_are_read_from_a_class_body_however_they_are_assigned(declaration
 
 # ---- files ----
 @pytest.mark.parametrize(
-    "name", ["my_adapter.py", "my-adapter.py", "go-cnn/adapter_cnn.py", "with space/a b.py", "torch/adapter_torch.py"]
+    "name",
+    [
+        "my_adapter.py",
+        "my-adapter.py",
+        "go-cnn/adapter_cnn.py",
+        "with space/a b.py",
+        "torch/adapter_torch.py",
+    ],
 )
 def test_a_file_is_connected_whatever_its_name_and_folder(write: Write, name: str) -> None:
     path = write(PLAIN, name)
@@ -273,7 +282,9 @@ def test_a_library_that_is_not_installed_is_named(write: Write) -> None:
 
 def test_a_name_that_a_library_does_not_have(write: Write) -> None:
     told = broken(write, "from conformance import Adapter, Capability\n")
-    assert "my_adapter.py does not load: ImportError: cannot import name 'Capability' from 'conformance'" in told
+    assert (
+        "my_adapter.py does not load: ImportError: cannot import name 'Capability' from 'conformance'" in told
+    )
     assert "(line 1: from conformance import Adapter, Capability)" in told
 
 
@@ -324,7 +335,9 @@ def test_an_adapter_that_cannot_be_created(write: Write) -> None:
             def __init__(self, route=""):
                 raise RuntimeError("no device")
     """)
-    assert sentence(str(path), AdapterBroken) == f"{path}: creating its adapter raises RuntimeError: no device"
+    assert (
+        sentence(str(path), AdapterBroken) == f"{path}: creating its adapter raises RuntimeError: no device"
+    )
 
 
 def test_an_adapter_whose_capabilities_depend_on_the_route(write: Write) -> None:
@@ -362,7 +375,9 @@ def test_a_capability_property_that_declares_nonsense_keeps_its_sentence(write: 
             def capabilities(self):
                 return Capabilities(ranks={7})
     """)
-    assert sentence(str(path), AdapterBroken) == "Capabilities(ranks={7}): it must be a non-empty set of 1, 2, 3"
+    assert (
+        sentence(str(path), AdapterBroken) == "Capabilities(ranks={7}): it must be a non-empty set of 1, 2, 3"
+    )
 
 
 # ---- entry points ----
@@ -373,7 +388,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
     def install(entry_points: str, module: str) -> None:
         info = tmp_path / "fake_cnn-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-cnn\nVersion: 1.0\n", encoding="utf-8")
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: fake-cnn\nVersion: 1.0\n", encoding="utf-8"
+        )
         (info / "entry_points.txt").write_text(f"[conformance.adapters]\n{entry_points}\n", encoding="utf-8")
         (tmp_path / "fake_cnn_adapter.py").write_text(textwrap.dedent(module), encoding="utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -402,7 +419,9 @@ def test_the_name_of_an_entry_point_is_guessed_too(installed: Install) -> None:
 
 
 def test_an_entry_point_that_does_not_load(installed: Install) -> None:
-    installed("fake-cnn = fake_cnn_adapter:Mine\nother = fake_cnn_adapter:Yours\nthird = no_such_module:A", PLAIN)
+    installed(
+        "fake-cnn = fake_cnn_adapter:Mine\nother = fake_cnn_adapter:Yours\nthird = no_such_module:A", PLAIN
+    )
     assert sentence("entry:other", AdapterBroken).startswith(
         "entry point 'other' (fake_cnn_adapter:Yours) does not load: AttributeError: "
     )

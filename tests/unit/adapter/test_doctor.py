@@ -139,7 +139,9 @@ def test_an_adapter_of_few_quantities_is_examined_on_those(quantities: set[str])
 
 
 # ---- faults of the wiring ----
-@pytest.mark.parametrize("order", [o for o in itertools.permutations(("dx", "dw", "db")) if o != ("dx", "dw", "db")])
+@pytest.mark.parametrize(
+    "order", [o for o in itertools.permutations(("dx", "dw", "db")) if o != ("dx", "dw", "db")]
+)
 def test_gradients_in_another_order_are_a_wiring_fault(order: tuple[str, ...]) -> None:
     found = wiring(Wired(order=order))
     assert not found.ok
@@ -161,10 +163,15 @@ ORDERS = [(0, 2, 3, 1), (2, 3, 0, 1), (1, 0, 2, 3), (2, 3, 1, 0), (1, 2, 3, 0)]
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("quantity", "layout"), [("y", "x_layout"), ("dx", "x_layout"), ("dw", "w_layout")])
-def test_a_result_in_another_axis_order_is_a_wiring_fault(quantity: str, layout: str, order: tuple[int, ...]) -> None:
+def test_a_result_in_another_axis_order_is_a_wiring_fault(
+    quantity: str, layout: str, order: tuple[int, ...]
+) -> None:
     found = wiring(Wired(change=rearranges(quantity, order)))
     assert not found.ok
-    assert found.text == f"mine: {quantity} is right with its axes in the order {order}: the declared {layout} does not hold"
+    assert (
+        found.text == f"mine: {quantity} is right with its axes in the order {order}: "
+        f"the declared {layout} does not hold"
+    )
 
 
 def test_a_declared_layout_in_which_results_come_back_is_sound() -> None:
@@ -193,7 +200,8 @@ def test_the_other_convention_throughout_is_a_wiring_fault() -> None:
     found = wiring(OtherConvention())
     assert (found.ok, found.text) == (
         False,
-        "mine: it declares correlation, but everything it computes is convolution: declare convention='convolution'",
+        "mine: it declares correlation, but everything it computes is convolution: "
+        "declare convention='convolution'",
     )
     assert wiring(OtherConvention(dataclasses.replace(LITTLE, convention="convolution"))).text == SOUND
 
@@ -257,7 +265,11 @@ MISTAKES = {
     "y turned": changes("y", by=turned),
     "one element of each": changes("y", "dx", "dw", "db", by=plus_one),
     "half of dw": changes("dw", by=lambda a: a / 2),
-    "mean over the batch": lambda g, r: {**r, "dw": r["dw"] / g.batch, "db": None if r["db"] is None else r["db"] / g.batch},
+    "mean over the batch": lambda g, r: {
+        **r,
+        "dw": r["dw"] / g.batch,
+        "db": None if r["db"] is None else r["db"] / g.batch,
+    },
     "one column too many": changes("y", by=lambda a: np.pad(a, ((0, 0), (0, 0), (0, 0), (0, 1)))),
     "maps reversed": changes("y", by=lambda a: a[:, ::-1]),
     "flat": changes("dx", by=np.ravel),
@@ -290,7 +302,8 @@ def test_an_implementation_that_raises_is_no_wiring_fault() -> None:
     assert told[-1] == Remark(
         check="contract",
         ok=True,
-        text="it raises on a plain problem (RuntimeError: no gradient for you): that is for the clauses to judge",
+        text="it raises on a plain problem (RuntimeError: no gradient for you): "
+        "that is for the clauses to judge",
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -36,7 +37,10 @@ def test_collections_of_every_kind_become_frozen_sets_and_dtypes_become_codes() 
 def test_the_least_that_can_be_claimed_is_the_default() -> None:
     able = Capabilities()
     assert (able.ranks, able.dtypes, able.padding) == ({2}, {"f64"}, "none")
-    assert not (able.stride or able.dilation or able.groups or able.empty_batch)
+    assert not (able.stride)
+    assert not (able.dilation)
+    assert not (able.groups)
+    assert not (able.empty_batch)
     assert able.biases == {"none", "tied"}
     assert (able.conventions, able.x_layout, able.w_layout) == (("correlation",), "NCHW", "OIHW")
     assert able.arithmetic_of("f32") == Arithmetic()
@@ -48,7 +52,8 @@ def test_capabilities_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("convention", "both"), [("correlation", ("correlation",)), ("convolution", ("convolution",)), ("both", CONVENTIONS)]
+    ("convention", "both"),
+    [("correlation", ("correlation",)), ("convolution", ("convolution",)), ("both", CONVENTIONS)],
 )
 def test_conventions_that_a_word_stands_for(convention: str, both: tuple[str, ...]) -> None:
     assert Capabilities(convention=convention).conventions == both
@@ -79,13 +84,31 @@ NONSENSE = [
     ({"biases": {"shared"}}, f"Capabilities(biases={{'shared'}}): {SETS} none, tied, untied"),
     ({"quantities": ()}, f"Capabilities(quantities={{}}): {SETS} y, dx, dw, db"),
     ({"quantities": {"dz"}}, f"Capabilities(quantities={{'dz'}}): {SETS} y, dx, dw, db"),
-    ({"dtypes": ["float8"]}, f"Capabilities(dtypes=['float8']): dtype must be one of {DTYPE_WORDS}, got 'float8'"),
-    ({"dtypes": ["int64"]}, f"Capabilities(dtypes=['int64']): dtype must be one of {DTYPE_WORDS}, got 'int64'"),
+    (
+        {"dtypes": ["float8"]},
+        f"Capabilities(dtypes=['float8']): dtype must be one of {DTYPE_WORDS}, got 'float8'",
+    ),
+    (
+        {"dtypes": ["int64"]},
+        f"Capabilities(dtypes=['int64']): dtype must be one of {DTYPE_WORDS}, got 'int64'",
+    ),
     ({"dtypes": "float64"}, f"Capabilities(dtypes='float64'): dtype must be one of {DTYPE_WORDS}, got 'f'"),
-    ({"padding": "same"}, "Capabilities(padding='same'): it must be one of none, symmetric, asymmetric, negative"),
-    ({"padding": True}, "Capabilities(padding=True): it must be one of none, symmetric, asymmetric, negative"),
-    ({"padding": ["none"]}, "Capabilities(padding=['none']): it must be one of none, symmetric, asymmetric, negative"),
-    ({"convention": "conv"}, "Capabilities(convention='conv'): it must be one of correlation, convolution, both"),
+    (
+        {"padding": "same"},
+        "Capabilities(padding='same'): it must be one of none, symmetric, asymmetric, negative",
+    ),
+    (
+        {"padding": True},
+        "Capabilities(padding=True): it must be one of none, symmetric, asymmetric, negative",
+    ),
+    (
+        {"padding": ["none"]},
+        "Capabilities(padding=['none']): it must be one of none, symmetric, asymmetric, negative",
+    ),
+    (
+        {"convention": "conv"},
+        "Capabilities(convention='conv'): it must be one of correlation, convolution, both",
+    ),
     ({"convention": None}, "Capabilities(convention=None): it must be one of correlation, convolution, both"),
 ]
 
@@ -123,7 +146,9 @@ def test_nonsense_of_another_type_is_the_adapters_fault_too(claim: dict[str, Any
         Capabilities(**claim)
 
 
-@pytest.mark.parametrize("layout", ["NCHW", "NHWC", "HWNC", "CNHW", "HWCN", "CHWN", "NCDHW", "NDHWC", "NCW", "NWC", "WCN"])
+@pytest.mark.parametrize(
+    "layout", ["NCHW", "NHWC", "HWNC", "CNHW", "HWCN", "CHWN", "NCDHW", "NDHWC", "NCW", "NWC", "WCN"]
+)
 def test_layouts_of_x(layout: str) -> None:
     assert Capabilities(x_layout=layout).x_layout == layout
 
@@ -134,7 +159,23 @@ def test_layouts_of_w(layout: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", ["", "NC", "HW", "nchw", "NHCW", "NCWH", "NCHH", "NNHW", "NCHWN", "NCXY", "OIHW", "NCD", "N C H W", "NHW"]
+    "layout",
+    [
+        "",
+        "NC",
+        "HW",
+        "nchw",
+        "NHCW",
+        "NCWH",
+        "NCHH",
+        "NNHW",
+        "NCHWN",
+        "NCXY",
+        "OIHW",
+        "NCD",
+        "N C H W",
+        "NHW",
+    ],
 )
 def test_an_impossible_layout_is_refused_with_the_rule(layout: str) -> None:
     with pytest.raises(AdapterBroken) as caught:
@@ -179,16 +220,29 @@ REFUSED = [
 def test_a_feature_that_is_not_claimed_is_refused_by_name(
     without: dict[str, Any], asked: dict[str, Any], dtype: str, reason: str
 ) -> None:
-    g = dataclasses.replace(PLAIN, **asked) if "size" not in asked else Geometry(batch=2, channels=4, maps=6, **asked)
+    g = (
+        dataclasses.replace(PLAIN, **asked)
+        if "size" not in asked
+        else Geometry(batch=2, channels=4, maps=6, **asked)
+    )
     assert EVERYTHING.refusal(g, dtype) is None
     assert dataclasses.replace(EVERYTHING, **without).refusal(g, dtype) == reason
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_each_kind_of_padding_includes_those_before_it(padding: str) -> None:
-    needed = {"none": ((0, 0), (0, 0)), "symmetric": ((1, 1), (0, 0)), "asymmetric": ((1, 1), (1, 2)), "negative": ((1, -1), (0, 0))}
+    needed = {
+        "none": ((0, 0), (0, 0)),
+        "symmetric": ((1, 1), (0, 0)),
+        "asymmetric": ((1, 1), (1, 2)),
+        "negative": ((1, -1), (0, 0)),
+    }
     able = dataclasses.replace(EVERYTHING, padding=padding)
-    offered = [kind for kind, pads in needed.items() if able.refusal(dataclasses.replace(PLAIN, padding=pads), "f64") is None]
+    offered = [
+        kind
+        for kind, pads in needed.items()
+        if able.refusal(dataclasses.replace(PLAIN, padding=pads), "f64") is None
+    ]
     assert offered == list(PADDINGS[: PADDINGS.index(padding) + 1])
 
 
@@ -210,7 +264,7 @@ def test_the_kind_of_padding_that_a_geometry_needs(pads: Any, kind: int) -> None
 
 # ---- the base class ----
 class TwoRoutes(Adapter):
-    routes = {"fast": "the fast way", "slow": "the slow way"}
+    routes = MappingProxyType({"fast": "the fast way", "slow": "the slow way"})
 
 
 def test_the_first_route_is_the_default() -> None:
@@ -225,9 +279,9 @@ def test_the_base_claims_little_and_says_nothing() -> None:
 
 
 def test_a_method_that_was_not_written_is_named() -> None:
-    with pytest.raises(NotImplementedError, match="^TwoRoutes has no forward$"):
+    with pytest.raises(NotImplementedError, match=r"^TwoRoutes has no forward$"):
         TwoRoutes().forward(PLAIN, None, None, None)
-    with pytest.raises(NotImplementedError, match="^TwoRoutes has no backward$"):
+    with pytest.raises(NotImplementedError, match=r"^TwoRoutes has no backward$"):
         TwoRoutes().backward(PLAIN, None, None, None, None)
 
 

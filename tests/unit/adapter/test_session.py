@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,9 @@ def question(line: str = PLAIN, *, backward: bool = False, memory: str | None = 
     return Question(geometry=p.geometry, operands=p.operands, memory=memory or p.memory, backward=backward)
 
 
-def answered(adapter: Adapter, line: str = PLAIN, *, backward: bool = False, memory: str | None = None) -> Answer:
+def answered(
+    adapter: Adapter, line: str = PLAIN, *, backward: bool = False, memory: str | None = None
+) -> Answer:
     return Session(adapter, "fake").answer(question(line, backward=backward, memory=memory))
 
 
@@ -100,7 +103,7 @@ def test_quantities_that_are_not_declared_are_left_out_even_if_they_come_back() 
 
 def test_a_problem_that_is_not_claimed_is_not_put() -> None:
     adapter = claiming(Right(), stride=False)
-    with pytest.raises(NotOffered, match="^stride not claimed$"):
+    with pytest.raises(NotOffered, match=r"^stride not claimed$"):
         answered(adapter, f"{PLAIN} s2")
     assert isinstance(adapter, Right)
     assert adapter.given == []
@@ -155,7 +158,7 @@ def test_a_broken_conditional_rule_is_the_adapters_fault(adapter: type[Adapter])
 class CapabilitiesAsADict(Right):
     """It declares a dictionary."""
 
-    capabilities = {"ranks": {2}}  # type: ignore[assignment]
+    capabilities: Any = MappingProxyType({"ranks": {2}})
 
 
 def test_capabilities_of_another_type_are_the_adapters_fault() -> None:
@@ -171,7 +174,9 @@ BY_RANK = ["1d n2 c4 m6 g2 i7 k3", "2d n2 c4 m6 g2 i5x7 k3x2", "3d n2 c4 m6 g2 i
 
 def axes(layout: str, spatial: tuple[str, ...]) -> list[str]:
     """NHWC of two axes is N, 0, 1, C."""
-    return list(itertools.chain.from_iterable(spatial if c == "H" else (c,) for c in layout.replace("HW", "H")))
+    return list(
+        itertools.chain.from_iterable(spatial if c == "H" else (c,) for c in layout.replace("HW", "H"))
+    )
 
 
 def rearranged(a: Any, has: list[str], wants: list[str]) -> Any:
@@ -191,7 +196,10 @@ class InAnotherLayout(Adapter):
     def axes_of(self, g: Geometry) -> tuple[tuple[list[str], list[str]], tuple[list[str], list[str]]]:
         spatial = tuple("012"[: g.rank])
         able = self.capabilities
-        return (axes(able.x_layout, spatial), ["N", "C", *spatial]), (axes(able.w_layout, spatial), ["O", "I", *spatial])
+        return (axes(able.x_layout, spatial), ["N", "C", *spatial]), (
+            axes(able.w_layout, spatial),
+            ["O", "I", *spatial],
+        )
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         (mine, plain), (mine_w, plain_w) = self.axes_of(g)
@@ -210,7 +218,9 @@ class InAnotherLayout(Adapter):
 @pytest.mark.parametrize("line", BY_RANK)
 @pytest.mark.parametrize("x_layout", X_LAYOUTS)
 @pytest.mark.parametrize("w_layout", W_LAYOUTS)
-def test_operands_go_out_and_results_come_back_in_the_declared_layouts(line: str, x_layout: str, w_layout: str) -> None:
+def test_operands_go_out_and_results_come_back_in_the_declared_layouts(
+    line: str, x_layout: str, w_layout: str
+) -> None:
     adapter = InAnotherLayout(x_layout, w_layout)
     problem = Problem.parse(line)
     right = Layer.of(problem.geometry, problem.operands)
@@ -222,8 +232,12 @@ def test_operands_go_out_and_results_come_back_in_the_declared_layouts(line: str
 
 @pytest.mark.parametrize("line", BY_RANK)
 @pytest.mark.parametrize("memory", MEMORIES)
-@pytest.mark.parametrize(("x_layout", "w_layout"), [("NCHW", "OIHW"), ("NHWC", "HWIO"), ("HWCN", "IHWO"), ("CHWN", "IOHW")])
-def test_a_memory_layout_changes_no_value_in_any_layout(line: str, memory: str, x_layout: str, w_layout: str) -> None:
+@pytest.mark.parametrize(
+    ("x_layout", "w_layout"), [("NCHW", "OIHW"), ("NHWC", "HWIO"), ("HWCN", "IHWO"), ("CHWN", "IOHW")]
+)
+def test_a_memory_layout_changes_no_value_in_any_layout(
+    line: str, memory: str, x_layout: str, w_layout: str
+) -> None:
     problem = Problem.parse(f"{line} mem={memory} bias=untied")
     right = Layer.of(problem.geometry, problem.operands)
     adapter = InAnotherLayout(x_layout, w_layout)
@@ -315,7 +329,7 @@ def test_a_rewritten_nan_is_no_change() -> None:
 
 
 def test_writing_to_a_broadcast_operand_is_an_exception_of_the_implementation() -> None:
-    with pytest.raises(Raised, match="^ValueError: assignment destination is read-only"):
+    with pytest.raises(Raised, match=r"^ValueError: assignment destination is read-only"):
         answered(Says(gradients=spoils("x")), f"{PLAIN} mem=broadcast", backward=True)
 
 
@@ -364,7 +378,7 @@ def test_results_are_copied_before_the_implementation_uses_its_buffer_again() ->
 
 # ---- prints and warnings ----
 def printing(g: Geometry, x: Any, w: Any, b: Any) -> Any:
-    print("hello from the implementation")
+    print("hello from the implementation")  # noqa: T201  (what is tested)
     return np.zeros(g.y_shape)
 
 
@@ -402,7 +416,7 @@ def test_filters_and_error_states_are_as_before_after_a_call() -> None:
 
 
 class Deferred:
-    """An array of a library that computes when it is asked for the numbers: prints, warns or raises only then."""
+    """An array of a library that computes when it is asked for the numbers; prints, warns or raises then."""
 
     def __init__(self, shape: tuple[int, ...], then: Callable[[], None]) -> None:
         self.shape, self.then = shape, then
@@ -425,7 +439,7 @@ def deferred(then: Callable[[], None]) -> Says:
 
 
 def test_prints_while_a_result_is_converted_go_to_stderr_too(capsys: pytest.CaptureFixture[str]) -> None:
-    answered(deferred(lambda: print("hello")))
+    answered(deferred(lambda: print("hello")))  # noqa: T201  (what is tested)
     assert capsys.readouterr() == ("", "hello\n")
 
 
@@ -461,7 +475,9 @@ def test_a_list_of_three_is_taken() -> None:
 
 
 def test_none_for_a_declared_quantity_breaks_the_contract() -> None:
-    with pytest.raises(AdapterBroken, match="^fake: forward returned None for y, which its capabilities declare$"):
+    with pytest.raises(
+        AdapterBroken, match=r"^fake: forward returned None for y, which its capabilities declare$"
+    ):
         answered(Says(y=None))
     for name, at in (("dx", 0), ("dw", 1), ("db", 2)):
         three: list[Any] = [np.zeros(1)] * 3
@@ -475,7 +491,8 @@ def test_none_is_right_for_db_without_a_bias_and_for_what_is_not_declared() -> N
     without = Says(gradients=lambda g, x, w, b, delta: (x * 1, w * 1, None))
     assert list(answered(without, f"{PLAIN} bias=none", backward=True).arrays) == ["dx", "dw"]
     first_layer = claiming(
-        Says(gradients=lambda g, x, w, b, delta: (None, w * 1, b * 1)), quantities=frozenset({"y", "dw", "db"})
+        Says(gradients=lambda g, x, w, b, delta: (None, w * 1, b * 1)),
+        quantities=frozenset({"y", "dw", "db"}),
     )
     assert list(answered(first_layer, backward=True).arrays) == ["dw", "db"]
 
@@ -500,7 +517,9 @@ def test_what_is_no_array_of_numbers_breaks_the_contract(y: Any, sentence: str) 
 
 def test_a_gradient_that_is_no_array_of_numbers_is_named() -> None:
     gradients = (np.zeros(1), np.zeros(1, np.complex64), np.zeros(1))
-    with pytest.raises(AdapterBroken, match="^fake: dw is ndarray of dtype complex64, not an array of numbers$"):
+    with pytest.raises(
+        AdapterBroken, match=r"^fake: dw is ndarray of dtype complex64, not an array of numbers$"
+    ):
         answered(Says(gradients=gradients), backward=True)
 
 
@@ -512,7 +531,10 @@ def test_numbers_of_any_shape_and_real_dtype_are_for_the_clauses_to_judge(y: Any
 @pytest.mark.parametrize("dtype", ["f64", "f32", "f16", "bf16"])
 def test_the_dtype_of_results_is_kept(dtype: str) -> None:
     adapter = Says(y=lambda g, x, w, b: np.zeros(g.y_shape, x.dtype))
-    assert answered(adapter, f"{PLAIN} {dtype}").arrays["y"].dtype == Problem.parse(f"{PLAIN} {dtype}").format.numpy
+    assert (
+        answered(adapter, f"{PLAIN} {dtype}").arrays["y"].dtype
+        == Problem.parse(f"{PLAIN} {dtype}").format.numpy
+    )
 
 
 # ---- whose fault an exception is ----
@@ -524,7 +546,15 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), RuntimeError(""), MemoryError("much"), SystemExit(3), NotImplementedError("later"), KeyError("w")]
+    "error",
+    [
+        ValueError("no"),
+        RuntimeError(""),
+        MemoryError("much"),
+        SystemExit(3),
+        NotImplementedError("later"),
+        KeyError("w"),
+    ],
 )
 def test_an_exception_of_the_implementation_is_a_record_with_its_place(error: BaseException) -> None:
     with pytest.raises(Raised) as caught:
@@ -539,7 +569,7 @@ def test_an_exception_of_the_implementation_is_a_record_with_its_place(error: Ba
 
 
 def test_an_exception_of_backward_is_a_record_too() -> None:
-    with pytest.raises(Raised, match="^ZeroDivisionError: no gradient$"):
+    with pytest.raises(Raised, match=r"^ZeroDivisionError: no gradient$"):
         answered(Says(gradients=ZeroDivisionError("no gradient")), backward=True)
 
 
@@ -552,12 +582,12 @@ def test_the_text_of_an_exception_is_one_line_of_at_most_300_characters() -> Non
 
 
 def test_an_exception_while_a_result_is_converted_is_the_implementations() -> None:
-    with pytest.raises(Raised, match="^FloatingPointError: computed at last, and failed$"):
+    with pytest.raises(Raised, match=r"^FloatingPointError: computed at last, and failed$"):
         answered(deferred(fails_late))
 
 
 def test_unsupported_is_an_answer_with_its_reason() -> None:
-    with pytest.raises(NotOffered, match="^no even kernels today$") as caught:
+    with pytest.raises(NotOffered, match=r"^no even kernels today$") as caught:
         answered(Says(y=Unsupported("no even kernels today")))
     assert caught.value.__cause__ is None
 
@@ -575,11 +605,13 @@ def test_an_attribute_that_a_geometry_does_not_have_is_the_adapters_fault() -> N
 
 
 def test_an_attribute_that_something_else_does_not_have_is_the_implementations() -> None:
-    with pytest.raises(Raised, match="^AttributeError: 'numpy.ndarray' object has no attribute 'cuda'$"):
+    with pytest.raises(Raised, match=r"^AttributeError: 'numpy.ndarray' object has no attribute 'cuda'$"):
         answered(Says(y=lambda g, x, w, b: x.cuda()))
 
 
-@pytest.mark.parametrize("error", [ImportError("no such symbol"), ModuleNotFoundError("No module named 'my_cnn'")])
+@pytest.mark.parametrize(
+    "error", [ImportError("no such symbol"), ModuleNotFoundError("No module named 'my_cnn'")]
+)
 def test_an_import_that_fails_is_the_adapters_fault(error: ImportError) -> None:
     with pytest.raises(AdapterBroken) as caught:
         answered(Says(y=error))
@@ -596,7 +628,9 @@ class ForwardOnly(Adapter):
 
 
 def test_a_missing_method_is_the_adapters_fault() -> None:
-    with pytest.raises(AdapterBroken, match="^ForwardOnly has no backward, though its capabilities declare its quantities$"):
+    with pytest.raises(
+        AdapterBroken, match=r"^ForwardOnly has no backward, though its capabilities declare its quantities$"
+    ):
         answered(ForwardOnly(), backward=True)
 
 
@@ -604,4 +638,9 @@ def test_a_session_takes_operands_of_any_size() -> None:
     """Clauses put mismatched operands on purpose: what comes of it is the implementation's answer."""
     asked = question()
     wider = dataclasses.replace(asked, operands=asked.operands.replace(x=np.ones((2, 9, 5, 6))))
-    assert Session(Says(y=lambda g, x, w, b: list(x.shape)), "fake").answer(wider).arrays["y"].tolist() == [2, 9, 5, 6]
+    assert Session(Says(y=lambda g, x, w, b: list(x.shape)), "fake").answer(wider).arrays["y"].tolist() == [
+        2,
+        9,
+        5,
+        6,
+    ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -103,8 +104,16 @@ def test_the_readers_numbers_come_true() -> None:
     assert seed["seed/reader-16-no-sharing"].geometry.output == (1, 1)
     assert max(seed["seed/reader-12-stride"].geometry.stride) > 1
     assert max(seed["seed/reader-12-remainder"].geometry.remainder) > 0
-    assert all(s > k for s, k in zip(*(getattr(seed["seed/reader-12-beyond"].geometry, n) for n in ("stride", "kernel")), strict=True))
-    assert (seed["seed/reader-19-depth"].geometry.channels, seed["seed/reader-19-depth"].geometry.maps) == (10, 1)
+    assert all(
+        s > k
+        for s, k in zip(
+            *(getattr(seed["seed/reader-12-beyond"].geometry, n) for n in ("stride", "kernel")), strict=True
+        )
+    )
+    assert (seed["seed/reader-19-depth"].geometry.channels, seed["seed/reader-19-depth"].geometry.maps) == (
+        10,
+        1,
+    )
     assert seed["seed/reader-08-bias"].geometry.bias == "untied"
 
 
@@ -149,7 +158,18 @@ def test_one_axis_at_a_time(family: str) -> None:
         size = value[axis] if field == "size" else value
         assert id_ == f"sizes/{family}-{size}"
         others = p.geometry.size[:axis] + p.geometry.size[axis + 1 :] if field == "size" else p.geometry.size
-        same = ("batch", "channels", "maps", "groups", "kernel", "stride", "padding", "dilation", "bias", "convention")
+        same = (
+            "batch",
+            "channels",
+            "maps",
+            "groups",
+            "kernel",
+            "stride",
+            "padding",
+            "dilation",
+            "bias",
+            "convention",
+        )
         rest.add((others, p.dtype, *(getattr(p.geometry, name) for name in same if name != field)))
     assert len(rest) == 1
 
@@ -167,7 +187,9 @@ def test_some_sums_have_more_than_1024_products(quantity: str) -> None:
 
 
 def test_long_sums_are_there_in_every_regime() -> None:
-    long = [p for p in by_id("sizes").values() if max(count(p.geometry) for count in SUMMANDS.values()) > 1024]
+    long = [
+        p for p in by_id("sizes").values() if max(count(p.geometry) for count in SUMMANDS.values()) > 1024
+    ]
     assert {p.fill for p in long} >= {"small", "real"}
     assert {p.dtype for p in long} >= {"f64", "f32", "f16"}
 
@@ -269,7 +291,7 @@ CHAINS = [
 @pytest.mark.parametrize(("network", "layers"), CHAINS, ids=[network for network, _ in CHAINS])
 def test_one_layers_output_is_the_next_ones_input(network: str, layers: list[str]) -> None:
     geometries = [by_id("layers")[f"{network}/{layer}"].geometry for layer in layers]
-    for before, after in zip(geometries, geometries[1:], strict=False):
+    for before, after in itertools.pairwise(geometries):
         assert (after.channels, after.size) == (before.maps, before.output)
 
 

@@ -1,8 +1,8 @@
-"""Does the covering array cover?  Judged from the geometries in the file, never from the rows that they were made of.
+"""Does the covering array cover?  Judged from the geometries in the file, never from the rows they were made of.
 
-A class of an axis (kernel, stride, remainder, padding, ends, dilation) is met where one axis has it, and two such classes
-meet only on one and the same axis: an even kernel on one axis and a stride on another show nothing of even kernels under
-a stride.  Which pairs can meet at all is found by trying small axes, not by asking the generator.
+A class of an axis (kernel, stride, remainder, padding, ends, dilation) is met where one axis has it, and two such
+classes meet only on one and the same axis: an even kernel on one axis and a stride on another show nothing of even
+kernels under a stride.  Which pairs can meet at all is found by trying small axes, not by asking the generator.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def of_axis(size: int, kernel: int, stride: int, lo: int, hi: int, dilation: int
 
 def axes_of(g: Geometry) -> list[tuple[Class, ...]]:
     each = zip(g.size, g.kernel, g.stride, g.padding, g.dilation, strict=True)
-    return [of_axis(size, kernel, stride, lo, hi, dilation) for size, kernel, stride, (lo, hi), dilation in each]
+    return [
+        of_axis(size, kernel, stride, lo, hi, dilation) for size, kernel, stride, (lo, hi), dilation in each
+    ]
 
 
 def groups_of(g: Geometry) -> str:
@@ -85,7 +87,9 @@ def of_problem(p: Problem) -> list[Class]:
 
 def pairs_of(p: Problem) -> set[Pair]:
     whole = of_problem(p)
-    return {frozenset(pair) for axis in axes_of(p.geometry) for pair in itertools.combinations([*axis, *whole], 2)}
+    return {
+        frozenset(pair) for axis in axes_of(p.geometry) for pair in itertools.combinations([*axis, *whole], 2)
+    }
 
 
 def classes_of(p: Problem) -> set[Class]:
@@ -100,7 +104,7 @@ def problems(rank: int, *, empty: bool = False) -> list[Problem]:
 # ---- which classes can meet ----
 @functools.cache
 def possible_axes() -> frozenset[tuple[Class, ...]]:
-    """The classes of every small axis on which the kernel fits; a size of 1 is left out: everything is an input there."""
+    """The classes of every small axis on which the kernel fits; not of size 1, where every kernel is the input."""
     trials = itertools.product(range(2, 8), range(1, 6), range(1, 7), range(6), range(6), (1, 2))
     return frozenset(
         of_axis(size, kernel, stride, lo, hi, dilation)
@@ -139,10 +143,14 @@ def test_most_pairs_are_demanded() -> None:
 
 
 def test_possible_says_what_trying_says() -> None:
-    """A row that no geometry has would count for pairs that no problem tests; a row refused in vain hides pairs."""
+    """A row that no geometry has counts for pairs that no problem tests; a row refused in vain hides pairs."""
     names = list(OF_AN_AXIS)
     every = itertools.product(*OF_AN_AXIS.values())
-    allowed = {tuple(zip(names, row, strict=True)) for row in every if covering.possible(dict(zip(names, row, strict=True)))}
+    allowed = {
+        tuple(zip(names, row, strict=True))
+        for row in every
+        if covering.possible(dict(zip(names, row, strict=True)))
+    }
     assert sorted(map(str, allowed - possible_axes())) == []
     assert sorted(map(str, possible_axes() - allowed)) == []
 
@@ -157,20 +165,29 @@ def test_the_file_is_what_the_generator_writes() -> None:
 def test_every_possible_pair_of_classes_meets_in_a_problem(rank: int) -> None:
     met = set().union(*(pairs_of(p) for p in problems(rank)))
     missing = sorted(told(pair) for pair in demanded() - met)
-    assert missing == [], f"{len(missing)} of {len(demanded())} pairs are not met in {rank}d: {', '.join(missing)}"
+    assert missing == [], (
+        f"{len(missing)} of {len(demanded())} pairs are not met in {rank}d: {', '.join(missing)}"
+    )
 
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_every_class_meets_an_empty_batch(rank: int) -> None:
     met = set().union(*(classes_of(p) for p in problems(rank, empty=True)))
-    every = {(name, value) for name, values in {**OF_AN_AXIS, **OF_A_PROBLEM}.items() for value in values if name != "batch"}
+    every = {
+        (name, value)
+        for name, values in {**OF_AN_AXIS, **OF_A_PROBLEM}.items()
+        for value in values
+        if name != "batch"
+    }
     assert sorted(map(str, every - met)) == []
 
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_in_some_problem_the_kernel_is_the_whole_input(rank: int) -> None:
-    """On every axis, without padding or dilation, and with exact data: else FWD-8 and WGT-6 are never judged."""
-    plain = [p for p in problems(rank) if set(p.geometry.dilation) == {1} and not any(map(any, p.geometry.padding))]
+    """On every axis, without padding or dilation, with exact data: else FWD-8 and WGT-6 are never judged."""
+    plain = [
+        p for p in problems(rank) if set(p.geometry.dilation) == {1} and not any(map(any, p.geometry.padding))
+    ]
     assert [str(p) for p in plain if p.geometry.kernel == p.geometry.size and p.fill != "real"]
 
 
@@ -183,7 +200,7 @@ def test_axes_differ_in_most_problems(rank: int) -> None:
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_no_problem_is_so_large_that_clauses_are_left_out(rank: int) -> None:
-    """On large problems clauses that ask for more calls are not judged, and a pair met there is met by half the clauses."""
+    """There, clauses that ask for more calls are not judged: a pair would be met by half the clauses only."""
     assert [str(p) for p in problems(rank) if p.geometry.products > LARGE] == []
     assert len(problems(rank)) <= 80  # every run begins with all of them
 

@@ -17,18 +17,36 @@ EMPTY = "2d n0 i1 k1 f64"
 
 def judgement(clause: str, problem: str = SMALL, quantity: str = "y", **more: Any) -> Judgement:
     """A value that is wrong at one element, unless `more` says something else."""
-    own: dict[str, Any] = {"status": Status.FAIL, "grade": "FAIL", "index": (0, 0), "got": 1.0, "expected": 2.0, "wrong": 1}
-    return Judgement(adapter="mine", clause=clause, problem=problem, origin="seed/x", quantity=quantity, **{**own, **more})
+    own: dict[str, Any] = {
+        "status": Status.FAIL,
+        "grade": "FAIL",
+        "index": (0, 0),
+        "got": 1.0,
+        "expected": 2.0,
+        "wrong": 1,
+    }
+    return Judgement(
+        adapter="mine", clause=clause, problem=problem, origin="seed/x", quantity=quantity, **{**own, **more}
+    )
 
 
 def size(clause: str, problem: str = SMALL, quantity: str = "y") -> Judgement:
     """A wrong shape: no element to show."""
-    return judgement(clause, problem, quantity, index=None, got=None, expected=None, wrong=0, note=f"{quantity} has shape")
+    return judgement(
+        clause, problem, quantity, index=None, got=None, expected=None, wrong=0, note=f"{quantity} has shape"
+    )
 
 
 def raised(clause: str, kind: str = "ValueError", problem: str = SMALL, text: str = "no") -> Judgement:
     return judgement(
-        clause, problem, "", status=Status.CRASHED, grade="", index=None, got=None, note=f"raises {kind}: {text} (x.py:3)"
+        clause,
+        problem,
+        "",
+        status=Status.CRASHED,
+        grade="",
+        index=None,
+        got=None,
+        note=f"raises {kind}: {text} (x.py:3)",
     )
 
 
@@ -61,7 +79,9 @@ def test_a_clause_falls_with_each_of_those_it_names(clause: Any) -> None:
 
 
 def test_the_adjoint_falls_with_the_value() -> None:
-    failing = [judgement(c, quantity="dx") for c in ("DEL-1", "DEL-3", "DEL-4", "DEL-5", "DEL-7", "NUM-2", "ALG-1")]
+    failing = [
+        judgement(c, quantity="dx") for c in ("DEL-1", "DEL-3", "DEL-4", "DEL-5", "DEL-7", "NUM-2", "ALG-1")
+    ]
     for order in (failing, failing[::-1]):
         (only,) = told(order)
         assert only[0] == "DEL-1"
@@ -69,11 +89,17 @@ def test_the_adjoint_falls_with_the_value() -> None:
 
 
 def test_what_nothing_explains_is_a_root_of_its_own() -> None:
-    assert told([judgement("DEL-1", quantity="dx"), judgement("WGT-1", quantity="dw")]) == [("DEL-1", ()), ("WGT-1", ())]
+    assert told([judgement("DEL-1", quantity="dx"), judgement("WGT-1", quantity="dw")]) == [
+        ("DEL-1", ()),
+        ("WGT-1", ()),
+    ]
     assert told([judgement("HYG-4"), judgement("FWD-1")]) == [("HYG-4", ()), ("FWD-1", ())]
 
 
-@pytest.mark.parametrize(("sized", "value", "quantity"), [("FWD-2", "FWD-1", "y"), ("DEL-2", "DEL-1", "dx"), ("WGT-2", "WGT-1", "dw")])
+@pytest.mark.parametrize(
+    ("sized", "value", "quantity"),
+    [("FWD-2", "FWD-1", "y"), ("DEL-2", "DEL-1", "dx"), ("WGT-2", "WGT-1", "dw")],
+)
 def test_a_wrong_size_explains_the_value(sized: str, value: str, quantity: str) -> None:
     failing = [size(value, quantity=quantity), size(sized, quantity=quantity)]
     assert told(failing) == told(failing[::-1]) == [(sized, (value,))]
@@ -113,7 +139,9 @@ def test_a_chain_of_causes_is_followed_to_its_end() -> None:
     """HYG-2 falls with HYG-5, which falls with the value, which falls with a wrong size."""
     failing = [size(c) for c in ("HYG-2", "HYG-5", "FWD-1", "FWD-2")]
     for order in itertools.permutations(failing):
-        assert [(root, set(fallen)) for root, fallen in told(list(order))] == [("FWD-2", {"HYG-2", "HYG-5", "FWD-1"})]
+        assert [(root, set(fallen)) for root, fallen in told(list(order))] == [
+            ("FWD-2", {"HYG-2", "HYG-5", "FWD-1"})
+        ]
 
 
 # ---- over several problems ----
@@ -128,7 +156,9 @@ def test_an_empty_problem_is_shown_last() -> None:
 
 
 def test_the_problem_shown_is_one_on_which_the_root_itself_failed() -> None:
-    (only,) = findings([judgement("DEL-3", SMALL, "dx"), judgement("DEL-1", LARGE, "dx"), judgement("DEL-3", LARGE, "dx")])
+    (only,) = findings(
+        [judgement("DEL-3", SMALL, "dx"), judgement("DEL-1", LARGE, "dx"), judgement("DEL-3", LARGE, "dx")]
+    )
     assert (only.clause, only.fallen, only.problem, only.problems) == ("DEL-1", ("DEL-3",), LARGE, 2)
     assert only.judgement.clause == "DEL-1"
 
@@ -164,14 +194,21 @@ def test_problems_are_counted_once_whatever_fails_on_them() -> None:
 
 # ---- exceptions ----
 def test_exceptions_of_one_kind_are_one_finding_whatever_clause_they_met_first() -> None:
-    failing = [raised("WGT-1", problem=LARGE, text="size 3"), raised("FWD-1", text="size 4"), raised("ALG-1", problem=MIDDLE)]
+    failing = [
+        raised("WGT-1", problem=LARGE, text="size 3"),
+        raised("FWD-1", text="size 4"),
+        raised("ALG-1", problem=MIDDLE),
+    ]
     (only,) = findings(failing)
     assert (only.clause, only.status, only.problems, only.problem) == ("FWD-1", Status.CRASHED, 3, SMALL)
     assert set(only.fallen) == {"WGT-1", "ALG-1"}
 
 
 def test_exceptions_of_two_kinds_are_two_findings() -> None:
-    assert told([raised("FWD-1", "ValueError"), raised("WGT-1", "KeyError")]) == [("FWD-1", ()), ("WGT-1", ())]
+    assert told([raised("FWD-1", "ValueError"), raised("WGT-1", "KeyError")]) == [
+        ("FWD-1", ()),
+        ("WGT-1", ()),
+    ]
 
 
 def test_an_exception_explains_no_wrong_value() -> None:
@@ -182,11 +219,21 @@ def test_an_exception_explains_no_wrong_value() -> None:
 # ---- in which order ----
 def test_must_stands_before_should_and_then_what_failed_first() -> None:
     assert REGISTRY["HYG-2"].severity is Severity.SHOULD
-    failing = [judgement("HYG-2", SMALL, "db"), judgement("WGT-1", MIDDLE, "dw"), judgement("DEL-1", LARGE, "dx")]
+    failing = [
+        judgement("HYG-2", SMALL, "db"),
+        judgement("WGT-1", MIDDLE, "dw"),
+        judgement("DEL-1", LARGE, "dx"),
+    ]
     found = findings(failing)
-    assert [(f.clause, f.severity) for f in found] == [("WGT-1", "MUST"), ("DEL-1", "MUST"), ("HYG-2", "SHOULD")]
+    assert [(f.clause, f.severity) for f in found] == [
+        ("WGT-1", "MUST"),
+        ("DEL-1", "MUST"),
+        ("HYG-2", "SHOULD"),
+    ]
 
 
 def test_what_falls_with_a_root_is_listed_in_the_order_of_the_registry() -> None:
     failing = [judgement(c, quantity="dx") for c in ("NUM-4", "ALG-2", "DEL-5", "DEL-1", "DEL-3")]
-    assert told(failing) == [("DEL-1", tuple(c for c in REGISTRY if c in {"NUM-4", "ALG-2", "DEL-5", "DEL-3"}))]
+    assert told(failing) == [
+        ("DEL-1", tuple(c for c in REGISTRY if c in {"NUM-4", "ALG-2", "DEL-5", "DEL-3"}))
+    ]

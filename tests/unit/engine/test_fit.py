@@ -110,7 +110,9 @@ CHANGED = [
 
 
 @pytest.mark.parametrize(("without", "change"), CHANGED)
-def test_a_feature_that_is_not_claimed_is_left_out_and_nothing_else(without: dict[str, Any], change: dict[str, Any]) -> None:
+def test_a_feature_that_is_not_claimed_is_left_out_and_nothing_else(
+    without: dict[str, Any], change: dict[str, Any]
+) -> None:
     near = fitted(RICH, less(**without))
     assert near == RICH.replace(geometry=dataclasses.replace(RICH.geometry, **change))
 
@@ -160,7 +162,9 @@ RULES = {
         max(pair) >= k for pair, k in zip(g.padding, g.kernel, strict=True)
     ),
     "dilation in three axes": lambda g, dtype: g.rank == 3 and max(g.dilation) > 1,
-    "all at once": lambda g, dtype: any((max(g.stride) > 1, max(g.dilation) > 1, g.groups > 1, any(map(any, g.padding)))),
+    "all at once": lambda g, dtype: any(
+        (max(g.stride) > 1, max(g.dilation) > 1, g.groups > 1, any(map(any, g.padding)))
+    ),
 }
 
 

@@ -52,7 +52,9 @@ JOINED = [
 ]
 
 
-@pytest.mark.parametrize(("statuses", "whole"), JOINED, ids=lambda value: "+".join(value) if isinstance(value, list) else value)
+@pytest.mark.parametrize(
+    ("statuses", "whole"), JOINED, ids=lambda value: "+".join(value) if isinstance(value, list) else value
+)
 def test_the_status_of_a_clause_over_many_problems(statuses: list[Status], whole: Status) -> None:
     assert joined(statuses) is whole
     assert joined(reversed(statuses)) is whole
@@ -96,7 +98,9 @@ def test_statuses_are_written_as_their_names() -> None:
 
 
 # ---- one clause on one problem ----
-def evidence(grade: Grade = Grade.EXACT, ratio: float = 0.0, certificate: float = 1.0, note: str = "") -> Evidence:
+def evidence(
+    grade: Grade = Grade.EXACT, ratio: float = 0.0, certificate: float = 1.0, note: str = ""
+) -> Evidence:
     mask = np.array([True, False, True]) if grade is Grade.FAIL else None
     return Evidence(
         quantity="dw", grade=grade, index=(2,), got=3.0, expected=4.0, error_over_bound=ratio, wrong=mask,
@@ -116,7 +120,13 @@ def test_without_evidence_the_clause_does_not_apply() -> None:
 
 def test_good_evidence_with_power_passes() -> None:
     j = the_judgement(evidence(Grade.PROVEN, 0.5, certificate=0.25))
-    assert (j.status, j.grade, j.error_over_bound, j.certificate, j.wrong) == (Status.PASS, "PROVEN", 0.5, 0.25, 0)
+    assert (j.status, j.grade, j.error_over_bound, j.certificate, j.wrong) == (
+        Status.PASS,
+        "PROVEN",
+        0.5,
+        0.25,
+        0,
+    )
     assert (j.adapter, j.clause, j.problem, j.origin) == ("mine", "WGT-1", "1d i5 k3", "seed/x")
 
 

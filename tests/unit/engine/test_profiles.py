@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from conformance.engine.corpus import SETS
 from conformance.engine.profiles import PROFILES
 
@@ -8,7 +10,7 @@ def test_each_profile_runs_at_least_what_the_smaller_one_runs() -> None:
     names = ["quick", "standard", "thorough"]
     assert list(PROFILES) == names
     assert [p.name for p in PROFILES.values()] == names
-    for smaller, larger in zip(names, names[1:], strict=False):
+    for smaller, larger in itertools.pairwise(names):
         a, b = PROFILES[smaller], PROFILES[larger]
         assert set(a.corpora) <= set(b.corpora)
         assert a.largest < b.largest

@@ -118,7 +118,10 @@ def test_given_problems_stand_in_place_of_the_corpus() -> None:
 
 @pytest.mark.parametrize("dtype", ["f32", "float32"])
 def test_one_dtype_is_put_on_every_problem(dtype: str) -> None:
-    assert {n.problem.dtype for n in run(Right(), dataclasses.replace(EXPLORING, corpora=("seed",)), dtype=dtype).problems()} == {"f32"}
+    assert {
+        n.problem.dtype
+        for n in run(Right(), dataclasses.replace(EXPLORING, corpora=("seed",)), dtype=dtype).problems()
+    } == {"f32"}
 
 
 def test_one_dtype_is_put_on_given_problems_too() -> None:

@@ -64,7 +64,9 @@ def judgements(adapter: Adapter, line: str = LINE, only: str = "*") -> dict[str,
 
 
 # ---- a right implementation ----
-@pytest.mark.parametrize("extra", ["", "s2 p1:2", "conv bias=untied", "fill=real", "f32 mem=reversed", "bias=none d2 i9x9"])
+@pytest.mark.parametrize(
+    "extra", ["", "s2 p1:2", "conv bias=untied", "fill=real", "f32 mem=reversed", "bias=none d2 i9x9"]
+)
 def test_a_right_implementation_passes_every_clause_that_applies(extra: str) -> None:
     line = f"2d n2 c3 m4 k3x2 {extra}" if "i9x9" in extra else f"2d n2 c3 m4 i5x6 k3x2 {extra}"
     assert {j.status for j in judgements(Right(), line).values()} == {Status.PASS}
@@ -95,7 +97,9 @@ def test_the_problems_own_results_are_computed_once_for_all_clauses() -> None:
     assert adapter.ways == ["backward", "forward"]
 
 
-@pytest.mark.parametrize("line", [LINE, f"{LINE} mem=fortran", "1d n2 c4 m6 g2 i9 k3 s2 p1:2 d2 conv bias=untied"])
+@pytest.mark.parametrize(
+    "line", [LINE, f"{LINE} mem=fortran", "1d n2 c4 m6 g2 i9 k3 s2 p1:2 d2 conv bias=untied"]
+)
 def test_identical_calls_are_made_once(line: str) -> None:
     """But for HYG-2, HYG-3 and HYG-5, which ask for the same call again."""
     adapter = Right()
@@ -108,7 +112,11 @@ def test_repeated_calls_are_really_made_again() -> None:
     adapter = Right()
     judgements(adapter, only="HYG-2,HYG-3,HYG-5")
     problem = Problem.parse(LINE)
-    own = {way: count for (way, g, content), count in adapter.calls.items() if content[0][2] == problem.operands.x.tobytes()}
+    own = {
+        way: count
+        for (way, g, content), count in adapter.calls.items()
+        if content[0][2] == problem.operands.x.tobytes()
+    }
     assert own == {"forward": 4, "backward": 4}
 
 
@@ -180,7 +188,10 @@ class DeclinesWhileComputing(Right):
 def test_what_is_declined_while_computing_is_unsupported_with_the_reason() -> None:
     found = judgements(DeclinesWhileComputing(), only="FWD-1,WGT-1")
     assert found["FWD-1"].status is Status.PASS
-    assert (found["WGT-1"].status, found["WGT-1"].note) == (Status.UNSUPPORTED, "no gradients for kernels of 3")
+    assert (found["WGT-1"].status, found["WGT-1"].note) == (
+        Status.UNSUPPORTED,
+        "no gradients for kernels of 3",
+    )
 
 
 # ---- what goes wrong ----
@@ -281,7 +292,9 @@ def forgets_a_name(case: Case) -> Iterator[Evidence]:
 @pytest.mark.parametrize(
     ("check", "error"), [(divides_by_zero, "ZeroDivisionError"), (forgets_a_name, "KeyError('dz')")]
 )
-def test_a_clause_that_raises_is_a_defect_of_ours_naming_clause_adapter_and_problem(check: Any, error: str) -> None:
+def test_a_clause_that_raises_is_a_defect_of_ours_naming_clause_adapter_and_problem(
+    check: Any, error: str
+) -> None:
     with pytest.raises(HarnessError) as caught:
         list(judge(Session(Right(), "mine"), Problem.parse(LINE), "", [a_clause(check)]))
     told = str(caught.value)
@@ -314,7 +327,9 @@ def test_problems_are_judged_in_order_each_whole() -> None:
 def test_problems_are_fitted_to_what_is_claimed_and_judged_once() -> None:
     """Both become the same without a stride."""
     adapter = Right(stride=False)
-    runs = list(judge_all(Session(adapter, "mine"), named(f"{LINE} s2", f"{LINE} s3", LINE), matching("FWD-1")))
+    runs = list(
+        judge_all(Session(adapter, "mine"), named(f"{LINE} s2", f"{LINE} s3", LINE), matching("FWD-1"))
+    )
     assert [[(j.origin, j.problem, j.status) for j in js] for js in runs] == [[("x/0", LINE, Status.PASS)]]
     assert adapter.ways == ["forward"]
 
@@ -328,7 +343,9 @@ def test_problems_are_judged_as_they_are_asked_for() -> None:
 
 
 def test_a_case_knows_what_the_adapter_declares() -> None:
-    adapter = Right(quantities=frozenset({"y", "dw"}), arithmetic={"f32": Arithmetic(accumulator="f64")}, stride=False)
+    adapter = Right(
+        quantities=frozenset({"y", "dw"}), arithmetic={"f32": Arithmetic(accumulator="f64")}, stride=False
+    )
     case = case_of(Session(adapter, "mine"), Problem.parse(f"{LINE[:-3]}f32"))
     assert case.offers == ("y", "dw")
     assert case.arithmetic == Arithmetic(accumulator="f64")

@@ -11,7 +11,8 @@ from conformance.engine.shrink import shrunk
 from conformance.problem import Problem
 
 LARGE = Problem.parse(
-    "3d n3 c6 m9 g3 i9x8x7 k3x2x2 s2x1x3 p1:2x-1:0x2 d2x1x1 conv bias=untied f32 fill=sparse mem=sliced seed=987654"
+    "3d n3 c6 m9 g3 i9x8x7 k3x2x2 s2x1x3 p1:2x-1:0x2 d2x1x1 conv bias=untied "
+    "f32 fill=sparse mem=sliced seed=987654"
 )
 FLAT = Problem.parse("2d n3 c5 m4 i12x9 k5x4 s3x2 p2x1 f16 fill=real mem=fortran seed=77")
 PLAIN = Problem.parse("1d n2 c3 m2 i9 k3 s2 d2 f64 seed=5")
@@ -31,7 +32,7 @@ class Recorded:
 
 
 def no_larger(p: Problem, than: Problem) -> bool:
-    """In any field: sizes, counts and the magnitude of each padding; a word is the given one or the simplest."""
+    """In any field: sizes, counts, the magnitude of each padding; a word is the given one or the simplest."""
     a, b = p.geometry, than.geometry
     counts = all(getattr(a, n) <= getattr(b, n) for n in ("batch", "channels", "maps", "groups"))
     axes = all(
@@ -48,7 +49,8 @@ def no_larger(p: Problem, than: Problem) -> bool:
         a.convention in (b.convention, "correlation"),
         a.bias in (b.bias, "none"),
         p.memory in (than.memory, "c"),
-        p.fill in {"sparse": ("sparse", "small", "unit"), "real": ("real",)}.get(than.fill, (than.fill, "unit")),
+        p.fill
+        in {"sparse": ("sparse", "small", "unit"), "real": ("real",)}.get(than.fill, (than.fill, "unit")),
         p.dtype == than.dtype,
         p.seed <= than.seed,
     )
@@ -64,23 +66,29 @@ SMALLEST: list[tuple[str, Problem, Fails, str]] = [
     ("dilation that matters", PLAIN, lambda p: p.geometry.dilation[0] > 1 and p.geometry.kernel[0] > 1,
      "1d i3 k2 d2 bias=none f64 fill=unit"),
     ("groups", LARGE, lambda p: p.geometry.groups > 1, "3d c2 m2 g2 i1 k1 bias=none f32 fill=unit"),
-    ("maps of a group", LARGE, lambda p: p.geometry.maps // p.geometry.groups > 1, "3d m2 i1 k1 bias=none f32 fill=unit"),
+    ("maps of a group", LARGE, lambda p: p.geometry.maps // p.geometry.groups > 1,
+     "3d m2 i1 k1 bias=none f32 fill=unit"),
     ("two items", FLAT, lambda p: p.geometry.batch > 1, "2d n2 i1 k1 bias=none f16 fill=real"),
-    ("cropping", LARGE, lambda p: p.geometry.padding[1][0] < 0, "3d i1x2x1 k1 p0x-1:0x0 bias=none f32 fill=unit"),
+    ("cropping", LARGE, lambda p: p.geometry.padding[1][0] < 0,
+     "3d i1x2x1 k1 p0x-1:0x0 bias=none f32 fill=unit"),
     ("memory", FLAT, lambda p: p.memory != "c", "2d i1 k1 bias=none f16 fill=real mem=fortran"),
     ("a bias", LARGE, lambda p: p.geometry.bias == "untied", "3d i1 k1 bias=untied f32 fill=unit"),
-    ("true convolution", LARGE, lambda p: p.geometry.convention == "convolution", "3d i1 k1 conv bias=none f32 fill=unit"),
+    ("true convolution", LARGE, lambda p: p.geometry.convention == "convolution",
+     "3d i1 k1 conv bias=none f32 fill=unit"),
     ("zeros in the data", LARGE, lambda p: p.fill == "sparse", "3d i1 k1 bias=none f32 fill=sparse"),
     ("the seed", LARGE, lambda p: p.seed > 1000, "3d i1 k1 bias=none f32 fill=unit seed=1001"),
     ("only itself", LARGE, lambda p: p == LARGE, str(LARGE)),
     ("what only the problem's neighbours show", LARGE,
      lambda p: (p.seed, p.memory, p.geometry.size[0], p.geometry.stride[2]) == (987654, "sliced", 9, 3),
      "3d i9x1x1 k1 s1x1x3 bias=none f32 fill=unit mem=sliced seed=987654"),
-    ("an oblong input", FLAT, lambda p: p.geometry.size[0] > p.geometry.size[1] > 3, "2d i5x4 k1 bias=none f16 fill=real"),
+    ("an oblong input", FLAT, lambda p: p.geometry.size[0] > p.geometry.size[1] > 3,
+     "2d i5x4 k1 bias=none f16 fill=real"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("problem", "fails", "line"), [row[1:] for row in SMALLEST], ids=[row[0] for row in SMALLEST])
+@pytest.mark.parametrize(
+    ("problem", "fails", "line"), [row[1:] for row in SMALLEST], ids=[row[0] for row in SMALLEST]
+)
 def test_the_smallest_problem_is_found(problem: Problem, fails: Fails, line: str) -> None:
     recorded = Recorded(fails)
     smallest = shrunk(problem, recorded)
@@ -97,7 +105,9 @@ def test_it_starts_from_the_failing_problem_itself() -> None:
 
 
 def test_the_same_seed_asks_the_same() -> None:
-    first, second = (Recorded(lambda p: p.geometry.stride[0] > 1 and p.geometry.output[0] > 1) for _ in range(2))
+    first, second = (
+        Recorded(lambda p: p.geometry.stride[0] > 1 and p.geometry.output[0] > 1) for _ in range(2)
+    )
     assert shrunk(LARGE, first, seed=3) == shrunk(LARGE, second, seed=3)
     assert first.asked == second.asked
 

@@ -80,9 +80,11 @@ def classes(p: Problem) -> set[str]:
 KNOWN = {
     *(f"rank {r}" for r in (1, 2, 3)), *(f"batch {n}" for n in range(4)), *(f"bias {b}" for b in BIASES),
     *EVERYTHING.dtypes, *MEMORIES, *CONVENTIONS, *(set(FILLS) - {"unit"}),
-    "kernel 1", "kernel odd", "kernel even", "kernel is input", "kernel beyond input", "stride 1", "stride > 1",
+    "kernel 1", "kernel odd", "kernel even", "kernel is input", "kernel beyond input", "stride 1",
+    "stride > 1",
     "stride > kernel", "no remainder", "remainder", "no padding", "padding < kernel", "padding >= kernel",
-    "padding below zero", "ends equal", "ends unequal", "dilation", "dilation 1", "one output", "depthwise", "multiplier",
+    "padding below zero", "ends equal", "ends unequal", "dilation", "dilation 1", "one output",
+    "depthwise", "multiplier",
     "groups", "one group", "sizes differ", "strides differ", "kernels differ", "dilations differ",
     "channels are not maps", "channels are maps",
 }  # fmt: skip
@@ -117,7 +119,11 @@ LIMITS: list[dict[str, Any]] = [
     {"padding": "symmetric", "stride": True, "dilation": True, "groups": True, "ranks": {1, 2, 3}},
 ]
 QUIET = settings(
-    max_examples=60, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=60,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 
 

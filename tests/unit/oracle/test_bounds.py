@@ -181,6 +181,15 @@ def test_a_narrow_accumulator_that_underflows_does_not_leave_the_bound() -> None
     assert exact_sum(x, w) <= Fraction(inner_product(x, w, "f32", arithmetic).bound.item())
 
 
+def test_inputs_that_underflow_when_they_are_rounded_do_not_leave_the_bound() -> None:
+    """A float32 operand that the float16 of the inputs loses, times a large one."""
+    x, w = [np.float32(2.0**-26)], [np.float32(2.0**15)]
+    rounded = [float(np.float16(v)) for v in x]
+    assert rounded == [0]
+    bound = inner_product(x, w, "f32", Arithmetic(inputs="f16")).bound.item()
+    assert exact_sum(x, w) <= Fraction(bound)
+
+
 def test_where_a_narrow_accumulator_may_overflow_infinity_is_legal() -> None:
     """float32 operands whose sum is beyond the float16 of the accumulator."""
     x = w = [np.float32(250)] * 2
@@ -416,6 +425,17 @@ def test_a_convolution_by_fft_in_float64_stays_within_its_bound_of_the_exact_val
             assert abs(Fraction(float(got[at])) - exact[q][at] * unit) <= Fraction(
                 expectation[q].bound[at]
             ), q
+
+
+def test_the_bound_of_transforms_costs_36_unit_roundoffs_a_doubling_of_the_length() -> None:
+    """Three transforms of 12 u a doubling, as derived: no data come near it, so the constant is checked by itself."""
+    short, long = (Geometry(size=n - 1, kernel=1, bias="none") for n in (64, 128))
+    u, zero = DTYPES["f32"].u, np.zeros((1, 1, 1))
+    lower, upper = (
+        bounds.fft(zero, np.ones((1, 1, 1)), g, summed=1, dtype=DTYPES["f32"]).item() for g in (short, long)
+    )
+    assert upper - lower == pytest.approx(36 * u, rel=1e-3)
+    assert lower == pytest.approx((36 * math.log2(128) + math.sqrt(5) + 2) * u, rel=1e-3)
 
 
 @pytest.mark.parametrize("line", FFT_LINES)

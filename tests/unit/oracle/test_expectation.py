@@ -239,3 +239,19 @@ def test_a_certificate_holds_for_every_single_product(dtype: str, fill: str) -> 
                 got = expectation[q].exact.copy()
                 got[at] += times * product
                 assert compare(got, expectation[q]).grade is Grade.FAIL
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+def test_what_is_certified_is_seen_even_where_rounding_hides_as_much_as_it_can(dtype: str) -> None:
+    """A product is dropped, and rounding makes up for it by as much as the bound allows: still a failure."""
+    certified = set()
+    for n in range(1, 41):
+        problem = Problem.parse(f"1d n1 c1 m1 i{n} k{n} bias=none {dtype} fill=real seed={n}")
+        expected = expected_of(str(problem))["y"]
+        if expected.certificate == 1:
+            products = problem.operands.x.astype(np.float64) * problem.operands.w.astype(np.float64)
+            least = np.abs(products).min()
+            got = expected.exact + least - expected.bound * (1 - 2.0**-20)
+            assert compare(got, expected).grade is Grade.FAIL, n
+            certified.add(n)
+    assert 0 < len(certified) < 40

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import random
 from fractions import Fraction
 
 import ml_dtypes
@@ -51,3 +53,49 @@ def test_a_format_is_found_by_any_of_its_names(code: str) -> None:
 def test_another_format_is_refused_by_name(name: object) -> None:
     with pytest.raises(GeometryError, match=f"got {name!r}"):
         dtype_of(name)
+
+
+# ---- rounding once ----
+def nearest(exact: float, code: str) -> float:
+    """Rounding to nearest, ties to even, by fractions."""
+    f = DTYPES[code]
+    exponent = max(math.frexp(exact)[1] - f.p, math.frexp(f.smallest_subnormal)[1] - 1)
+    unit = Fraction(2) ** exponent
+    rounded = round(Fraction(exact) / unit) * unit
+    return math.copysign(math.inf, exact) if abs(rounded) > Fraction(f.largest) else float(rounded)
+
+
+@pytest.mark.parametrize("code", DTYPES)
+def test_rounding_is_to_nearest_ties_to_even_and_once(code: str) -> None:
+    rng, f = random.Random(code), DTYPES[code]
+    values = [rng.uniform(-2, 2) * 2.0 ** rng.randint(-40, 20) for _ in range(500)]
+    ties = (
+        [(2 * rng.randrange(2**f.p) + 1) * 2.0 ** rng.randint(-12, 3) for _ in range(500)] if f.p < 53 else []
+    )
+    beyond = [tie + side * 2.0**-30 for tie in ties[:200] for side in (-1, 1)]
+    tiny = [f.smallest_subnormal * part for part in (0.25, 0.5, 0.75, 1.0, 1.5, 2.5)]
+    huge = [f.largest * part for part in (1, 1 - f.u / 4, -1)]
+    exact = [*values, *ties, *beyond, *tiny, *huge, 0.0]
+    assert f.rounded(np.array(exact)).tolist() == [nearest(v, code) for v in exact]
+
+
+@pytest.mark.parametrize("code", ["f64", "f32", "f16"])
+def test_rounding_agrees_with_the_casts_of_numpy(code: str) -> None:
+    exact = np.random.default_rng(0).normal(size=2000) * 2.0 ** np.random.default_rng(1).integers(
+        -30, 15, 2000
+    )
+    assert np.array_equal(DTYPES[code].rounded(exact), exact.astype(DTYPES[code].numpy).astype(np.float64))
+
+
+def test_rounding_to_bfloat16_makes_no_detour_through_float32() -> None:
+    assert DTYPES["bf16"].rounded(np.array([1 + 2.0**-8 + 2.0**-40, 1 + 2.0**-8])).tolist() == [
+        1 + 2.0**-7,
+        1,
+    ]
+
+
+def test_what_is_too_large_rounds_to_infinity_and_specials_stay() -> None:
+    f = DTYPES["f16"]
+    rounded = f.rounded(np.array([65519.99, 65520, -65520, math.inf, -math.inf, math.nan]))
+    assert rounded[:5].tolist() == [65504, math.inf, -math.inf, math.inf, -math.inf]
+    assert math.isnan(rounded[5])

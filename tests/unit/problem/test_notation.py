@@ -50,7 +50,7 @@ def problems(draw: st.DrawFn) -> Problem:
     )
 
 
-QUICK = settings(max_examples=250)
+QUICK = settings(max_examples=150)
 
 
 # ---- both ways ----

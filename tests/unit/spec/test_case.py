@@ -62,6 +62,14 @@ def test_different_calls_are_different_questions(variant: str, case_of: CaseOf) 
     assert len(asked) == 2
 
 
+def test_the_same_values_for_different_operands_are_different_questions(case_of: CaseOf) -> None:
+    asked: list[Question] = []
+    case = case_of("1d n1 c1 m1 i3 k3", asked=asked)
+    values = np.ones((1, 1, 3))
+    assert case.ask("dw", x=values).tolist() != case.ask("dw", w=values).tolist()
+    assert len(asked) == 2
+
+
 def test_again_makes_the_same_call_anew_and_once(case_of: CaseOf) -> None:
     asked: list[Question] = []
     case = case_of(LINE, asked=asked)

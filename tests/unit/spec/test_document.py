@@ -35,7 +35,8 @@ def test_every_clause_has_one_row_in_its_chapter(chapter: str) -> None:
     clauses = [c for c in REGISTRY.values() if c.chapter == chapter]
     assert clauses
     assert rows == [
-        [cell.replace("|", "\\|") for cell in (c.id, c.severity, c.text, f"`{c.equation}`", c.source)] for c in clauses
+        [cell.replace("|", "\\|") for cell in (c.id, c.severity, c.text, f"`{c.equation}`", c.source)]
+        for c in clauses
     ]
 
 

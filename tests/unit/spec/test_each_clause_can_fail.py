@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -581,14 +581,10 @@ def the_dx_of_an_empty_batch_is_that_of_one_item(
 # ---- the table at work ----
 def judged(case: Case, clause: str) -> list[Evidence]:
     """The evidence of a clause; a result of another size ends it with a failure, as in a run."""
-    return list(until_misshapen(REGISTRY[clause].check(case)))
-
-
-def until_misshapen(evidence: Iterator[Evidence]) -> Iterator[Evidence]:
     try:
-        yield from evidence
+        return list(REGISTRY[clause].check(case))
     except Misshapen as shape:
-        yield wrong(shape.quantity, str(shape))
+        return [wrong(shape.quantity, str(shape))]
 
 
 def test_every_clause_has_a_mistake_that_it_must_catch() -> None:

@@ -38,7 +38,6 @@ def test_a_clause_says_what_it_demands_in_words_and_in_an_equation_and_why(id: s
     assert all(text.strip() == text != "" for text in (c.text, c.equation, c.source))
     assert not c.text.endswith(".")
     assert set(c.needs) <= set(QUANTITIES)
-    assert c.check.__name__ != "check"
 
 
 def test_every_clause_stands_in_a_chapter_under_its_own_text() -> None:
@@ -98,6 +97,7 @@ def test_all_clauses_come_in_the_order_of_chapters_and_numbers() -> None:
         ("*-7", ["FWD-7", "DEL-7", "HYG-7"]),
         ("HYG-7,DEL-1,DEL-1", ["DEL-1", "HYG-7"]),
         ("WGT-[12]", ["WGT-1", "WGT-2"]),
+        ("WGT-2, FWD-3, WGT-1", ["FWD-3", "WGT-1", "WGT-2"]),
     ],
 )
 def test_a_pattern_chooses_clauses(pattern: str, ids: list[str]) -> None:
