@@ -20,13 +20,12 @@ from conformance import Adapter, Arithmetic, Capabilities, Geometry
 
 Array = NDArray[Any]
 Gradients = tuple[Tensor | None, ...]
-
 Function = Callable[..., Tensor]
 
 CONV: dict[int, Function] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 GRAD_INPUT: dict[int, Function] = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
 GRAD_WEIGHT: dict[int, Function] = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class Torch(Adapter):
@@ -65,20 +64,22 @@ class Torch(Adapter):
 
     def forward(self, g: Geometry, x: Array, w: Array, b: Array | None) -> Array:
         with self._kernels():
-            return _array(_layer(g, *self._operands(x, w, b)))
+            return _array(_layer(g, *self._operands(g, x, w, b)))
 
     def backward(self, g: Geometry, x: Array, w: Array, b: Array | None, delta: Array) -> tuple[Any, ...]:
         way = _by_functions if self.route == "nn-grad" else _by_autograd
         with self._kernels():
-            gradients = way(g, *self._operands(x, w, b), self._operand(delta))
+            gradients = way(g, *self._operands(g, x, w, b), self._operand(g, delta))
         return tuple(None if gradient is None else _array(gradient) for gradient in gradients)
 
-    def _operands(self, x: Array, w: Array, b: Array | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        return self._operand(x), self._operand(w), None if b is None else _tensor(b)
+    def _operands(
+        self, g: Geometry, x: Array, w: Array, b: Array | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self._operand(g, x), self._operand(g, w), None if b is None else _tensor(b)
 
-    def _operand(self, a: Array) -> Tensor:
+    def _operand(self, g: Geometry, a: Array) -> Tensor:
         t = _tensor(a)
-        return t.to(memory_format=CHANNELS_LAST[t.ndim]) if self.route == "channels-last" else t
+        return t.to(memory_format=CHANNELS_LAST[g.rank]) if self.route == "channels-last" else t
 
     @contextlib.contextmanager
     def _kernels(self) -> Iterator[None]:

@@ -74,15 +74,28 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., Said]:
-    """`conformance` with these arguments as a process of its own, in an empty folder; imports what this process does."""
+def command() -> list[str]:
+    """How a process of its own is started."""
+    return [sys.executable, "-m", "conformance"]
 
-    def started(*arguments: object, **environment: str) -> Said:
-        path = os.pathsep.join([str(Path(conformance.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment of a process that is to import the conformance that this one does."""
+    home = str(Path(conformance.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "100"}
+
+
+@pytest.fixture
+def start(command: list[str], environment: dict[str, str], tmp_path: Path) -> Callable[..., Said]:
+    """`conformance` with these arguments as a process of its own, in an empty folder."""
+
+    def started(*arguments: object, **more: str) -> Said:
         done = subprocess.run(
-            [sys.executable, "-m", "conformance", *map(str, arguments)],
+            [*command, *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env={**environment, **more},
             capture_output=True,
             encoding="utf-8",
             check=False,

@@ -9,6 +9,14 @@ from typing import Any
 
 import pytest
 
+PROBLEMS = (
+    "n2 c3 m4 i6x5 k3x2 seed=1",
+    "n3 c2 m2 i7x7 k2x3 s2 p1 seed=2",
+    "n1 c2 m3 i5x8 k1x4 s3 bias=none seed=3",
+    "n2 c1 m1 i4x4 k3 p2 fill=real seed=4",
+    "n2 c2 m2 i3x4 k3x4 seed=5",
+)
+GIVEN = tuple(part for line in PROBLEMS for part in ("--problem", line))
 LEARNER = Path(__file__).parent / "learner"
 Invoke = Callable[..., Any]
 
@@ -69,7 +77,13 @@ def test_a_claim_of_strides_is_taken_at_its_word_on_both_axes(
     invoke: Invoke, changed: Callable[..., Path]
 ) -> None:
     """The README's example without `unsupported`: stride[0] serves both axes, and that is not what was claimed."""
-    said = invoke("run", changed("claims", adapter=("def unsupported", "def not_said")), "--profile", "quick")
+    said = invoke(
+        "run",
+        changed("claims", adapter=("def unsupported", "def not_said")),
+        *GIVEN,
+        "--problem",
+        "i3x8 k2 s1x2",
+    )
     assert said.code == 1
     assert re.search(r"^FWD-2 +MUST FAIL .* s1x2 ", said.out, re.MULTILINE)
     assert re.search(r"y has shape \(1, 1, 1, 2\), the geometry gives", said.out)
@@ -79,7 +93,7 @@ def test_a_bias_of_another_size_that_broadcasts_is_refused_or_found(
     invoke: Invoke, changed: Callable[..., Path]
 ) -> None:
     lax = changed("lax", layer=("    assert b is None or b.shape == (m,)\n", ""))
-    said = invoke("run", lax, "--profile", "quick", "--json")
+    said = invoke("run", lax, *GIVEN, "--json")
     assert said.code == 1
     (finding,) = [r for r in said.records if r["record"] == "finding"]
     assert finding["clause"] == "HYG-6"
@@ -128,7 +142,7 @@ def test_a_typical_mistake_is_one_finding_on_a_problem_that_shows_its_cause(
     changed: Callable[..., Path],
 ) -> None:
     name = f"{root}_{feature}".lower().replace("-", "_").replace(" ", "")
-    said = invoke("run", changed(name, layer=change), "--profile", "quick", "--json")
+    said = invoke("run", changed(name, layer=change), *GIVEN, "--json")
     assert said.code == 1
     (finding,) = [r for r in said.records if r["record"] == "finding"]
     assert (finding["clause"], finding["judgement"]["quantity"]) == (root, quantity)

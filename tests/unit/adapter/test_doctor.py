@@ -198,10 +198,10 @@ class OtherConvention(Wired):
 
 def test_the_other_convention_throughout_is_a_wiring_fault() -> None:
     found = wiring(OtherConvention())
-    assert (found.ok, found.text) == (
-        False,
+    assert not found.ok
+    assert found.text == (
         "mine: it declares correlation, but everything it computes is convolution: "
-        "declare convention='convolution'",
+        "declare convention='convolution'"
     )
     assert wiring(OtherConvention(dataclasses.replace(LITTLE, convention="convolution"))).text == SOUND
 

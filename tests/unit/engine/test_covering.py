@@ -1,8 +1,8 @@
-"""Does the covering array cover?  Judged from the geometries in the file, never from the rows they were made of.
+"""Does the covering array cover?  Judged from the geometries in the file, never from the rows behind them.
 
-A class of an axis (kernel, stride, remainder, padding, ends, dilation) is met where one axis has it, and two such
-classes meet only on one and the same axis: an even kernel on one axis and a stride on another show nothing of even
-kernels under a stride.  Which pairs can meet at all is found by trying small axes, not by asking the generator.
+A class of an axis (kernel, stride, remainder, padding, ends, dilation) is met where an axis has it, and two such
+classes meet only on one and the same axis: an even kernel on one axis and a stride on another show nothing of
+even kernels under a stride.  Which pairs can meet is found by trying small axes, not by asking the generator.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def problems(rank: int, *, empty: bool = False) -> list[Problem]:
 # ---- which classes can meet ----
 @functools.cache
 def possible_axes() -> frozenset[tuple[Class, ...]]:
-    """The classes of every small axis on which the kernel fits; not of size 1, where every kernel is the input."""
+    """The classes of every small axis on which the kernel fits; of size 1 they are left out."""
     trials = itertools.product(range(2, 8), range(1, 6), range(1, 7), range(6), range(6), (1, 2))
     return frozenset(
         of_axis(size, kernel, stride, lo, hi, dilation)
@@ -143,7 +143,7 @@ def test_most_pairs_are_demanded() -> None:
 
 
 def test_possible_says_what_trying_says() -> None:
-    """A row that no geometry has counts for pairs that no problem tests; a row refused in vain hides pairs."""
+    """A row that no geometry has counts for pairs that nothing tests; one refused in vain hides pairs."""
     names = list(OF_AN_AXIS)
     every = itertools.product(*OF_AN_AXIS.values())
     allowed = {

@@ -170,8 +170,8 @@ def test_everything_drawn_is_offered() -> None:
 
 
 def test_an_adapter_that_refuses_everything_gets_nothing_drawn_and_its_run_ends() -> None:
-    assert drawn(Session(RefusesAll(), "mine"), 10, 0) == []
-    events = list(run(RefusesAll(), dataclasses.replace(EXPLORING, corpora=("seed",)), only="FWD-1").events())
+    able = RefusesAll(ranks=frozenset({1}))
+    events = list(run(able, dataclasses.replace(SEED_ONLY, explored=2), only="FWD-1").events())
     assert {e.status for e in events if isinstance(e, Judgement)} == {Status.UNSUPPORTED}
 
 

@@ -130,7 +130,7 @@ def test_the_largest_seed_is_no_obstacle() -> None:
 
 # ---- what does not fail every time, and what runs out of tries ----
 def test_what_never_fails_again_is_the_problem_itself() -> None:
-    assert shrunk(LARGE, lambda p: False) == LARGE
+    assert shrunk(PLAIN, lambda p: False) == PLAIN
 
 
 def test_what_failed_once_and_never_again_is_the_problem_itself() -> None:
@@ -139,7 +139,7 @@ def test_what_failed_once_and_never_again_is_the_problem_itself() -> None:
 
 
 @pytest.mark.parametrize("chance", [0.2, 0.5, 0.8])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_what_fails_at_random_ends_with_a_problem_that_was_seen_to_fail(chance: float, seed: int) -> None:
     dice, seen = random.Random(seed), [FLAT]
 
@@ -154,7 +154,7 @@ def test_what_fails_at_random_ends_with_a_problem_that_was_seen_to_fail(chance: 
     assert no_larger(smallest, FLAT)
 
 
-@pytest.mark.parametrize("tries", [0, 1, 2, 5, 20, 60])
+@pytest.mark.parametrize("tries", [0, 1, 5, 30])
 def test_it_asks_no_more_often_than_it_may(tries: int) -> None:
     recorded = Recorded(lambda p: p.geometry.stride[0] > 1 and p.geometry.kernel[0] > 1)
     smallest = shrunk(LARGE, recorded, tries=tries)

@@ -127,7 +127,7 @@ QUIET = settings(
 )
 
 
-@pytest.mark.parametrize("limits", LIMITS, ids=str)
+@pytest.mark.parametrize("limits", LIMITS, ids=lambda limits: "+".join(limits) or "least")
 def test_everything_drawn_is_within_capabilities(limits: dict[str, Any]) -> None:
     able = Capabilities(**limits)
 

@@ -1,0 +1,217 @@
+"""The PyTorch adapter against the index sums, bit for bit, on every route."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance import Geometry, Problem
+from conformance.problem import dtype_of
+
+torch = pytest.importorskip("torch")
+
+FILE = Path(__file__).parents[2] / "adapters" / "python-torch" / "adapter_torch.py"
+ROUTES = ("autograd", "nn-grad", "channels-last", "no-mkldnn")
+DTYPES = ("f64", "f32", "f16", "bf16")
+GROUPED = "2d n2 c4 m6 g2 i6x5 k3x2 s2x1 p1 d1x2 conv bias=untied"
+# No kernel of size 1 with a stride: there oneDNN may write beyond its memory (float32, channels-last), and the process,
+# with all its tests, ends or hangs.
+LINES = [
+    GROUPED,
+    "1d n3 c2 m3 i9 k4 s3 p2",
+    "1d n2 c3 m3 g3 i7 k3 s2 p1:2 conv",
+    "1d n2 c1 m2 i4 k6 p3:2",  # the kernel is larger than x
+    "2d n2 c3 m4 i7x8 k3x2 s2x3 d2x1",  # a stride with a remainder
+    "2d n2 c2 m2 i5x6 k2x3 p-1:2x1:-2 bias=none",
+    "2d n2 c2 m4 i5x6 k2x3 p-1 conv bias=untied",
+    "2d n2 c3 m2 i5x4 k1 p1",
+    "2d n1 c2 m3 i5x6 k5x6 conv",  # kernel = input
+    "3d n2 c2 m4 g2 i4x3x5 k2x3x1 s1x2x1 p1 d2x1x3 conv",
+    "3d n1 c2 m3 i4x3x5 k2x2x3 p1x1:0x-1:0 bias=none",
+    "2d n0 c4 m6 g2 i5x4 k2x3 p1 bias=untied",
+]
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location(FILE.stem, FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[FILE.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+adapter_torch = load()
+Torch = adapter_torch.Torch
+
+
+def definition(g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
+    """y, dx, dw and db as index sums in float64: o s + t d - p_lo = i."""
+    x, w, delta = (a.astype(np.float64) for a in (x, w, delta))
+    y, dx, dw = np.zeros(g.y_shape), np.zeros(g.x_shape), np.zeros(g.w_shape)
+    for n, m, *o in np.ndindex(*g.y_shape):
+        for c, *t in np.ndindex(*g.w_shape[1:]):
+            axes = zip(o, g.stride, t, g.dilation, g.padding, strict=True)
+            i = [a * s + e * d - lo for a, s, e, d, (lo, _) in axes]
+            if all(0 <= a < size for a, size in zip(i, g.size, strict=True)):
+                rotated = [k - 1 - e for k, e in zip(g.kernel, t, strict=True)]
+                here = (n, m // (g.maps // g.groups) * (g.channels // g.groups) + c, *i)
+                tap = (m, c, *(rotated if g.convention == "convolution" else t))
+                y[(n, m, *o)] += w[tap] * x[here]
+                dx[here] += w[tap] * delta[(n, m, *o)]
+                dw[tap] += x[here] * delta[(n, m, *o)]
+    if b is None:
+        return {"y": y, "dx": dx, "dw": dw, "db": None}
+    y += b.astype(np.float64).reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))
+    db = delta.sum(0) if g.bias == "untied" else delta.sum((0, *range(2, g.rank + 2)))
+    return {"y": y, "dx": dx, "dw": dw, "db": db}
+
+
+@functools.cache
+def expected(line: str) -> dict[str, Any]:
+    o = Problem.parse(line).operands
+    return definition(Problem.parse(line).geometry, o.x, o.w, o.b, o.delta)
+
+
+def computed(adapter: Any, g: Geometry, *, x: Any, w: Any, b: Any = None, delta: Any) -> dict[str, Any]:
+    y = adapter.forward(g, x, w, b)
+    dx, dw, db = adapter.backward(g, x, w, b, delta)
+    for result, operand in itertools.product((y, dx, dw, db), (x, w, b, delta)):
+        assert result is None or operand is None or not np.shares_memory(result, operand)
+    return {"y": y, "dx": dx, "dw": dw, "db": db}
+
+
+def check(adapter: Any, line: str) -> None:
+    problem = Problem.parse(line)
+    g, o = problem.geometry, problem.operands
+    before = o.in_memory("c")
+    got = computed(adapter, g, **dict(o.items()))
+    for name, right in expected(line).items():
+        if right is None:
+            assert got[name] is None
+        else:
+            assert got[name].dtype == problem.format.numpy
+            np.testing.assert_array_equal(got[name].astype(np.float64), right, err_msg=f"{name} of {line}")
+    for (name, was), (_, a) in zip(before.items(), o.items(), strict=True):
+        np.testing.assert_array_equal(a.astype(np.float64), was.astype(np.float64), err_msg=name)
+
+
+def claimed() -> list[tuple[str, str]]:
+    """Each route with each line that it claims."""
+    geometries = {line: Problem.parse(line).geometry for line in LINES}
+    return [(r, line) for r in ROUTES for line, g in geometries.items() if not refusal(r, g)]
+
+
+def refusal(route: str, g: Geometry) -> str | None:
+    return Torch(route).capabilities.refusal(g, "f64")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("route", "line"), claimed())
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_agrees_with_the_definition(dtype: str, route: str, line: str) -> None:
+    check(Torch(route), f"{line} {dtype}")
+
+
+@pytest.mark.parametrize("memory", ["fortran", "sliced", "reversed", "channels-last", "broadcast"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_in_every_memory_layout(route: str, dtype: str, memory: str) -> None:
+    check(Torch(route), f"{GROUPED} {dtype} mem={memory}")
+
+
+@pytest.mark.parametrize(
+    ("route", "line", "why"),
+    [
+        ("nn-grad", "2d i5x6 k2 p1:0", "asymmetric padding not claimed"),
+        ("nn-grad", "2d i5x6 k2 p-1", "negative padding not claimed"),
+        ("channels-last", "1d i5 k2", "1 spatial axes not claimed"),
+    ],
+)
+def test_claims_what_the_route_can(route: str, line: str, why: str) -> None:
+    assert refusal(route, Problem.parse(line).geometry) == why
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_and_tensors_share_bits_and_strides(dtype: str) -> None:
+    """float16 and bfloat16 patterns survive, and torch sees each layout as it is, without a warning."""
+    a = np.arange(24.0).reshape(2, 3, 4).astype(dtype_of(dtype).numpy)
+    for view in (a, a.T, a[:, ::2, 1::2], np.broadcast_to(a[:1], a.shape), np.moveaxis(a, 1, -1)):
+        t = adapter_torch._tensor(view)
+        assert t.stride() == tuple(stride // a.itemsize for stride in view.strides)
+        assert t.data_ptr() == view.ctypes.data
+        back = adapter_torch._array(t)
+        assert back.dtype == a.dtype
+        np.testing.assert_array_equal(back.astype(np.float64), view.astype(np.float64))
+    flipped = a[:, ::-1]
+    np.testing.assert_array_equal(
+        adapter_torch._array(adapter_torch._tensor(flipped)).astype(np.float64), flipped.astype(np.float64)
+    )
+
+
+def test_channels_last_operands_are_channels_last() -> None:
+    g = Geometry(batch=2, channels=3, size=(4, 5), kernel=(1, 1))
+    t = Torch("channels-last")._operand(g, np.ones(g.x_shape))
+    assert t.is_contiguous(memory_format=torch.channels_last)
+    assert not t.is_contiguous()
+
+
+def test_without_onednn_integers_stay_exact_in_large_batches() -> None:
+    """From 16 items on, NNPACK would take the place of oneDNN, and its transforms round."""
+    g = Geometry(batch=16, channels=8, maps=8, size=(12, 11), kernel=(3, 3), bias="none")
+    rng = np.random.default_rng(0)
+    x, w = (rng.integers(-400, 401, shape).astype(np.float32) for shape in (g.x_shape, g.w_shape))
+    before = torch.backends.mkldnn.enabled, torch._C._get_nnpack_enabled()
+    y = Torch("no-mkldnn").forward(g, x, w, None)
+    assert (torch.backends.mkldnn.enabled, torch._C._get_nnpack_enabled()) == before
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), g.kernel, axis=(2, 3))
+    np.testing.assert_array_equal(y, np.einsum("nchwuv,mcuv->nmhw", windows, w.astype(np.float64)))
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_y_is_summed_in_float32_and_rounded_once(route: str, dtype: str) -> None:
+    g = Geometry(channels=1200, maps=3, size=(2, 3), kernel=(1, 1), bias="none")
+    rng, kind = np.random.default_rng(0), dtype_of(dtype).numpy
+    x, w = (rng.integers(-7, 8, shape).astype(kind) for shape in (g.x_shape, g.w_shape))
+    right = np.einsum("nchw,mc->nmhw", x.astype(np.float64), w[:, :, 0, 0].astype(np.float64))
+    y = Torch(route).forward(g, x, w, None)
+    np.testing.assert_array_equal(y.astype(np.float64), right.astype(kind).astype(np.float64))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_refuses_shapes_that_do_not_fit(route: str) -> None:
+    problem = Problem.parse("2d n2 c4 m6 g2 i5x4 k2x3")
+    nonsense = {
+        "x": [(2, 6, 5, 4), (2, 4, 1, 4)],
+        "w": [(6, 3, 2, 3), (5, 2, 2, 3), (6, 2, 2)],
+        "b": [(7,), (1, 6)],
+        "delta": [(2, 6, 4, 3), (2, 6, 3, 2), (2, 6, 4)],
+    }
+    for name, shape in ((name, shape) for name, shapes in nonsense.items() for shape in shapes):
+        spoiled = {**dict(problem.operands.items()), name: np.ones(shape)}
+        with pytest.raises((RuntimeError, ValueError)):  # GeometryError is a ValueError
+            computed(Torch(route), problem.geometry, **spoiled)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("shape", [(1,), (3, 1, 1), (2, 3, 4, 3)])
+def test_refuses_an_untied_bias_that_would_be_broadcast(route: str, shape: tuple[int, ...]) -> None:
+    problem = Problem.parse("2d n2 c2 m3 i5x4 k2x2 bias=untied")
+    g, o = problem.geometry, problem.operands
+    with pytest.raises(ValueError, match="b has shape"):
+        Torch(route).forward(g, o.x, o.w, np.ones(shape))
+    with pytest.raises(ValueError, match="b has shape"):
+        Torch(route).backward(g, o.x, o.w, np.ones(shape), o.delta)
+
+
+def test_says_what_is_behind_it() -> None:
+    assert Torch().versions()["torch"] == torch.__version__
+    assert tuple(Torch.routes) == ROUTES
