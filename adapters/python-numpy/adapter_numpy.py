@@ -41,5 +41,11 @@ class NumPy(Adapter):
 
 def _layer(g: Geometry, w: Any, b: Any) -> Convolution:
     return Convolution(
-        w, b, stride=g.stride, padding=g.padding, dilation=g.dilation, groups=g.groups, convention=g.convention
+        w,
+        b,
+        stride=g.stride,
+        padding=g.padding,
+        dilation=g.dilation,
+        groups=g.groups,
+        convention=g.convention,
     )

@@ -84,9 +84,9 @@ class SciPy(Adapter):
         return products.sum(0, keepdims=True) if len(v) > 1 else products
 
     def _convolve(self, a: Array, v: Array) -> Array:
-        """Full."""
+        """Full, item by item: where v is longer, scipy.signal slides a over zeros, which would carry NaN to other items."""
         if self.route == "direct":
-            return signal.convolve(a, v, mode="full", method="direct")
+            return np.stack([signal.convolve(item, v[0], mode="full", method="direct") for item in a])
         return signal.fftconvolve(a, v, mode="full")
 
 

@@ -125,9 +125,17 @@ class Expected:
         if not self.direct:
             norms, summed = self._norms()
             return bounds.fft(self.exact, norms, whole.g, summed=summed, dtype=whole.dtype) + reference
-        return reference + bounds.direct(
-            self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=whole.arithmetic
-        )
+        direct = bounds.direct(self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=whole.arithmetic)
+        return reference + direct + self._lost_inputs
+
+    @property
+    def _lost_inputs(self) -> Floats:
+        """What inputs rounded to a narrow format lose where they underflow: step/2 of each, times the other operand."""
+        if self.whole.arithmetic.inputs is None:
+            return np.zeros(1)
+        step = Arithmetic(inputs=self.whole.arithmetic.inputs).range((0.0, math.inf))[0]
+        others = sum(self.whole.largest[name] for name in _FACTORS[self.quantity])
+        return np.asarray(self.n * step * (others + step))
 
     @property
     def may_overflow(self) -> NDArray[np.bool_]:

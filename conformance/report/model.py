@@ -138,7 +138,7 @@ def record(kind: str, content: Any, **more: Any) -> str:
         if dataclasses.is_dataclass(content) and not isinstance(content, type)
         else content
     )
-    return json.dumps({"record": kind, **more, **_plain(fields)}, ensure_ascii=False, allow_nan=False)
+    return json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

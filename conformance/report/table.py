@@ -92,7 +92,8 @@ def seen(j: Judgement) -> str:
     parts = [j.note] if j.note else []
     if j.index is not None:
         place = f"{j.quantity}[{', '.join(map(str, j.index))}]"
-        parts.append(f"{place} is {_number(j.got)}, right is {_number(j.expected)}")
+        got, right = _numbers(j.got, j.expected)
+        parts.append(f"{place} is {got}, right is {right}")
         beyond = (
             "exactness is demanded"
             if math.isinf(j.error_over_bound)
@@ -122,11 +123,17 @@ def _matrix(report: Report, table: str) -> str:
 def _tabulated(
     body: Sequence[Sequence[object]], headers: tuple[str, ...], table: str, widths: tuple[int | None, ...]
 ) -> str:
-    wrap: dict[str, Any] = {} if table == "github" else {"maxcolwidths": list(widths)}
-    cells = [
-        [str(cell).replace("|", "\\|") if table == "github" else str(cell) for cell in row] for row in body
-    ]
+    if table == "github":
+        body, headers = [[_escaped(cell) for cell in row] for row in body], tuple(map(_escaped, headers))
+        widths = ()
+    cells = [[str(cell) for cell in row] for row in body]
+    wrap: dict[str, Any] = {"maxcolwidths": list(widths)} if widths else {}
     return tabulate(cells, headers=headers, tablefmt=table, disable_numparse=True, **wrap)
+
+
+def _escaped(cell: object) -> str:
+    """A markdown cell: on one line, without a border of its own."""
+    return " ".join(str(cell).split()).replace("|", "\\|")
 
 
 def _ratio(value: float) -> str:
@@ -135,5 +142,10 @@ def _ratio(value: float) -> str:
     return "0" if value == 0 else f"{value:.2g}"
 
 
-def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.9g}"
+def _numbers(got: float | None, right: float | None) -> tuple[str, str]:
+    """Both numbers, with as many digits as it takes to tell them apart."""
+    short, long = (
+        [f"{v:.{digits}g}" if v is not None else "nothing" for v in (got, right)] for digits in (9, 17)
+    )
+    told = short if short[0] != short[1] else long
+    return told[0], told[1]

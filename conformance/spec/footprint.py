@@ -1,9 +1,10 @@
 """Which results may a NaN reach, and which must it reach?
 
-A special value (NaN, infinity) in one operand must reach every result that reads it.  Some implementations write the
-zeros of padding, of a dilated kernel or of a strided delta into memory and multiply by them; 0 times NaN is NaN, so
-there it also reaches results that meet it only through such a zero.  Both are legal; `must` and `may` are the two sets.
-No implementation has a reason to reach further: another item, another group, a result that does not use the operand.
+A special value (NaN, infinity) in one operand must reach every result that reads it.  Some implementations write zeros
+into memory (padding around x, or around the kernel of a full convolution, the gaps of a dilated kernel or of a strided
+delta) and multiply by them; 0 times NaN is NaN, so there it also reaches results that meet it only through such a zero.
+Both are legal; `must` and `may` are the two sets.  No implementation has a reason to reach further: another item, another
+group, a result that does not use the operand.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ def _of_w(g: Geometry, spot: Any) -> Masks:
 
 def _of_delta(g: Geometry, spot: Any) -> Masks:
     met = _layer(g, delta=spot)
-    dx = _layer(_solid(g), delta=spot).dx > 0
-    dw = np.zeros(g.w_shape, bool)
-    dw[np.argwhere(spot)[0][1]] = True
+    n, m, *_ = np.argwhere(spot)[0]
+    first = m // (g.maps // g.groups) * (g.channels // g.groups)
+    dx, dw = np.zeros(g.x_shape, bool), np.zeros(g.w_shape, bool)
+    dx[n, first : first + g.channels // g.groups] = (
+        True  # a full convolution may slide delta over a padded kernel
+    )
+    dw[m] = True
     masks = {"y": _never(g, "y"), "dx": (met.dx > 0, dx), "dw": (met.dw > 0, dw)}
     return masks if met.db is None else {**masks, "db": (met.db > 0, met.db > 0)}
 

@@ -45,7 +45,9 @@ def plain(g: Geometry) -> Geometry:
 
 def gradcheck(p: Problem, *, fast: bool) -> None:
     g = p.geometry
-    leaves = [torch.tensor(np.array(a), requires_grad=True) for name, a in p.operands.items() if name != "delta"]
+    leaves = [
+        torch.tensor(np.array(a), requires_grad=True) for name, a in p.operands.items() if name != "delta"
+    ]
     pads = [end for pair in reversed(g.padding) for end in pair]
 
     def convolution(x: Any, w: Any, b: Any = None) -> Any:
@@ -75,13 +77,18 @@ def test_judging_takes_no_longer_than_gradcheck() -> None:
             for p in covering_2d():
                 judged = [list(judge(session, p.replace(seed=k), "benchmark", clauses)) for k in range(2)]
                 assert all(j.status == "PASS" and j.grade == "EXACT" for js in judged for j in js)
-                ours += median_time(lambda k, p=p: list(judge(session, p.replace(seed=k), "benchmark", clauses)), 9)
+                ours += median_time(
+                    lambda k, p=p: list(judge(session, p.replace(seed=k), "benchmark", clauses)), 9
+                )
                 fast += median_time(lambda _, p=p: gradcheck(p, fast=True), 9)
                 slow += median_time(lambda _, p=p: gradcheck(p, fast=False), 3)
     finally:
         torch.set_num_threads(before)
     n = len(covering_2d())
-    print(f"\n{n} problems: ours {ours / n * 1e3:.2f} ms, gradcheck fast {fast / n * 1e3:.2f} ms, slow {slow / n * 1e3:.1f} ms")
-    print(f"ours / slow = {ours / slow:.4f} (at most {SLOW}), ours / fast = {ours / fast:.2f} (at most {FAST})")
+    mine, quick, thorough = (1e3 * t / n for t in (ours, fast, slow))
+    print(f"\n{n} problems: ours {mine:.2f} ms, gradcheck fast {quick:.2f} ms, slow {thorough:.1f} ms")
+    print(
+        f"ours / slow = {ours / slow:.4f} (at most {SLOW}), ours / fast = {ours / fast:.2f} (at most {FAST})"
+    )
     assert ours <= SLOW * slow
     assert ours <= FAST * fast

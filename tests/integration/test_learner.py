@@ -13,7 +13,7 @@ PROBLEMS = (
     "n2 c3 m4 i6x5 k3x2 seed=1",
     "n3 c2 m2 i7x7 k2x3 s2 p1 seed=2",
     "n1 c2 m3 i5x8 k1x4 s3 bias=none seed=3",
-    "n2 c1 m1 i4x4 k3 p2 fill=real seed=4",
+    "n2 c2 m2 i8x9 k3 fill=real seed=4",
     "n2 c2 m2 i3x4 k3x4 seed=5",
 )
 GIVEN = tuple(part for line in PROBLEMS for part in ("--problem", line))
@@ -51,7 +51,7 @@ def test_a_correct_layer_is_found_sound_and_conforms(invoke: Invoke) -> None:
 
 def test_a_gradient_that_is_overwritten_where_windows_overlap_is_found(invoke: Invoke) -> None:
     assert invoke("doctor", LEARNER / "my_mistaken_adapter.py").code == 0
-    said = invoke("run", LEARNER / "my_mistaken_adapter.py", "--profile", "quick", "--json")
+    said = invoke("run", LEARNER / "my_mistaken_adapter.py", *GIVEN, "--json")
     assert said.code == 1
     (finding,) = [r for r in said.records if r["record"] == "finding"]
     assert (finding["clause"], finding["status"]) == ("DEL-1", "FAIL")

@@ -73,8 +73,8 @@ ROWS = (
     Row(
         miniature="KernelUnrotated",
         root="DEL-1",
-        words=(rf"dx\[0, 0, \d(, \d)?\] is {NUMBER}, right is {NUMBER}; 2 wrong elements",),
-        problem=r"i2(x1)? k2(x1)? ",
+        words=(rf"dx\[0, 0, \d(, \d)?\] is {NUMBER}, right is {NUMBER}; \d wrong elements",),
+        problem=r"n1 c1 m1 .* k(2|2x1|1x2) ",
         fallen=("DEL-3", "DEL-4", "DEL-6"),
     ),
     Row(

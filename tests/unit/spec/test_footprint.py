@@ -102,7 +102,11 @@ def test_a_nan_reaches_what_reads_it_and_at_most_what_meets_it_through_zeros(see
             assert np.array_equal(np.isnan(got), must), (q, g, index)
             assert np.all(np.isnan(zeros[q]) <= may), (q, g, index)
             assert np.all(must <= may), (q, g, index)
-            if not cropped:  # then `may` is no larger than what writing out zeros explains
+            swapped = (operand, q) == (
+                "delta",
+                "dx",
+            )  # delta may slide over a padded kernel: it meets all of its item
+            if not (cropped or swapped):  # then `may` is no larger than what writing out zeros explains
                 assert np.array_equal(np.isnan(zeros[q]), may), (q, g, index)
 
 
