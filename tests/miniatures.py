@@ -239,6 +239,14 @@ class NaNInOne(Right):
         return y
 
 
+class NaNWithStride(Right):
+    """All of y is NaN where there is a stride; the gradients are right."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().forward(g, x, w, b)
+        return np.full_like(y, np.nan) if max(g.stride) > 1 else y
+
+
 class Raises(Right):
     """The backward pass raises."""
 
@@ -315,6 +323,17 @@ class AcceptsAnyDelta(Right):
 
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         return super().backward(g, x, w, b, delta[(..., *(slice(0, o) for o in g.output))])
+
+
+class OneForMany(Right):
+    """A bias of one number serves all maps, and a delta of one item the whole batch: numpy broadcasts."""
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        one = b is not None and b.shape == (1,)
+        return super().forward(g, x, w, np.broadcast_to(b, g.b_shape) if one else b)
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return super().backward(g, x, w, b, np.broadcast_to(delta, g.y_shape) if len(delta) == 1 else delta)
 
 
 class SumsInFloat16(Right):

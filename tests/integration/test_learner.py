@@ -93,7 +93,7 @@ def test_a_bias_of_another_size_that_broadcasts_is_refused_or_found(
     invoke: Invoke, changed: Callable[..., Path]
 ) -> None:
     lax = changed("lax", layer=("    assert b is None or b.shape == (m,)\n", ""))
-    said = invoke("run", lax, *GIVEN, "--json")
+    said = invoke("run", lax, *GIVEN, "--problem", "m1 i4x4 k3", "--json")
     assert said.code == 1
     (finding,) = [r for r in said.records if r["record"] == "finding"]
     assert finding["clause"] == "HYG-6"
