@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -33,6 +34,13 @@ class _Commands(click.Group):
         except ConformanceError as error:
             click.echo(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
             sys.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001  (the last door: a traceback of ours helps no user)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            told = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+            click.echo(f"conformance: {told} [{_FAULT['harness']}]", err=True)
+            sys.exit(3)
 
 
 _FAULT = {
@@ -90,8 +98,10 @@ def run(
         for name in names
     ]
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(prepare(out).open("w", encoding="utf-8")) if out else None
-        writer = Writer(runs, profile=profile, only=only, stream=sys.stdout if as_json else stream)
+        streams: list[TextIO] = [sys.stdout] if as_json else []
+        if out:
+            streams.append(stack.enter_context(prepare(out).open("w", encoding="utf-8")))
+        writer = Writer(runs, profile=profile, only=only, streams=streams)
         for one in runs:
             for event in _with_progress(one, quiet=as_json):
                 writer.add(one.session.name, event)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import importlib.metadata
 import importlib.util
@@ -170,22 +171,42 @@ def _load(path: Path) -> ModuleType:
         raise AdapterNotFound(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # an adapter may import its neighbours, now or later
+    sys.path.insert(0, str(path.parent))  # an adapter may import its neighbours, now or later
+    before = set(sys.modules)
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
         raise AdapterBroken(f"{path.name} does not load: {_told(error, path)}") from error
+    finally:
+        _forget_neighbours(path.parent, before)
     return module
+
+
+def _forget_neighbours(folder: Path, before: set[str]) -> None:
+    """Drop the modules of this folder that an import brought in: another folder may have its own of the same name.
+
+    Who imported them keeps them.
+    """
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).parent == folder and not name.startswith("conformance_adapter_"):
+            del sys.modules[name]
+    if str(folder) in sys.path:  # the folder loaded last comes first
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
 
 
 def _told(error: BaseException, path: Path | None = None) -> str:
     """An exception in one line, with the line of `path` that it came from."""
     if isinstance(error, SyntaxError):
-        return f"syntax error in line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+        elsewhere = (
+            f" of {Path(error.filename).name}" if path and error.filename not in (None, str(path)) else ""
+        )
+        return f"syntax error in line {error.lineno}{elsewhere}: {error.msg}: {(error.text or '').strip()}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if path is None or f.filename == str(path)]
     place = f" (line {frames[-1].lineno}: {frames[-1].line})" if path and frames else ""
     missing = ""

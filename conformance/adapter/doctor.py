@@ -57,8 +57,10 @@ def examine(session: Session) -> Iterator[Remark]:
         yield Remark(check="contract", ok=True, text=text)
         return
     yield Remark(check="contract", ok=True, text=f"results come back as arrays: {', '.join(got)}")
-    yield from _wiring(session, problem, got)
-    yield from _unclaimed(session, problem)
+    wiring = list(_wiring(session, problem, got))
+    yield from wiring
+    if all(remark.ok for remark in wiring):
+        yield from _unclaimed(session, problem)
 
 
 def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator[Remark]:

@@ -63,7 +63,7 @@ class Session:
         """Names and versions of the libraries behind the adapter."""
         try:
             return {str(k): str(v) for k, v in self.adapter.versions().items()}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AdapterBroken(f"{self.name}: versions() raises {type(error).__name__}: {error}") from error
 
     def arithmetic(self, dtype: str) -> Arithmetic:

@@ -59,6 +59,12 @@ class Run:
             return named
         return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
 
+    @property
+    def _fits(self) -> bool:
+        """May problems be changed to what the adapter claims?  Not those that were given, nor a dtype asked for in vain."""
+        lacking = self.dtype is not None and self.dtype not in self.session.capabilities.dtypes
+        return not (self._given or lacking)
+
     def _corpus(self) -> list[Named]:
         named = [n for name in self.profile.corpora for n in corpus(name)]
         small = [n for n in named if n.problem.geometry.products <= self.profile.largest]
@@ -72,7 +78,7 @@ class Run:
         if not all(r.ok for r in remarks):
             return
         failed: list[Judgement] = []
-        for judgements in judge_all(self.session, self.problems(), self.clauses):
+        for judgements in judge_all(self.session, self.problems(), self.clauses, fit=self._fits):
             yield from judgements
             failed += [j for j in judgements if j.status.failed]
         for finding in findings(failed):

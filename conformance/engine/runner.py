@@ -22,12 +22,15 @@ LARGE = 400_000
 
 
 def judge_all(
-    session: Session, problems: Iterable[Named], clauses: list[Clause]
+    session: Session, problems: Iterable[Named], clauses: list[Clause], *, fit: bool = True
 ) -> Iterator[list[Judgement]]:
-    """The judgements of each problem, fitted to what the adapter claims; a problem met before is left out."""
+    """The judgements of each problem, fitted to what the adapter claims; a problem met before is left out.
+
+    fit: False where the problems were asked for as they are: what is not offered is then UNSUPPORTED.
+    """
     met: set[Problem] = set()
     for named in problems:
-        problem = fitted(named.problem, session)
+        problem = fitted(named.problem, session) if fit else named.problem
         if problem not in met:
             met.add(problem)
             yield list(judge(session, problem, named.id, clauses))

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,11 +45,11 @@ def prepare(folder: Path) -> Path:
 
 
 class Writer:
-    """Collects a run's events in a `Report`, and writes each as a line to `stream` if there is one."""
+    """Collects a run's events in a `Report`, and writes each as a line to every stream."""
 
-    def __init__(self, runs: list[Run], *, profile: str, only: str, stream: TextIO | None = None) -> None:
+    def __init__(self, runs: list[Run], *, profile: str, only: str, streams: Sequence[TextIO] = ()) -> None:
         self.report = Report(header=header(runs, profile=profile, only=only))
-        self._stream = stream
+        self._streams = tuple(streams)
         self._line(record("header", self.report.header))
 
     def add(self, adapter: str, event: Event) -> None:
@@ -76,9 +77,9 @@ class Writer:
         return report
 
     def _line(self, line: str) -> None:
-        if self._stream is not None:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        for stream in self._streams:
+            stream.write(line + "\n")
+            stream.flush()
 
 
 def header(runs: list[Run], *, profile: str, only: str) -> dict[str, Any]:

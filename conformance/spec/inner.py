@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ Pair = tuple[Any, Any]
 def dot(quantity: str, left: Pair, right: Pair, note: str) -> Iterator[Evidence]:
     """Are two inner products of integers equal?  Nothing if the sums could round even in float64."""
     (left_value, left_sum), (right_value, right_sum) = _sum(*left), _sum(*right)
-    if max(left_sum, right_sum) <= 2.0**53:
+    if not any(math.isfinite(total) and total > 2.0**53 for total in (left_sum, right_sum)):
         yield identical(quantity, np.array(left_value), np.array(right_value), note)
 
 

@@ -201,7 +201,6 @@ def test_a_syntax_error_is_shown_with_its_line(invoke: Invoke, adapter_file: Wri
     assert_one_sentence(said, 3, ADAPTER, *words)
 
 
-@pytest.mark.xfail(reason="the line is told, but not that it is one of another file")
 def test_a_syntax_error_in_a_module_that_it_imports_is_told_with_that_file(
     invoke: Invoke, adapter_file: Write
 ) -> None:

@@ -140,19 +140,12 @@ def test_given_problems_are_put_in_the_dtype_too(invoke: Invoke) -> None:
     assert [j["problem"] for j in said.judged()] == [LINE.replace("f32", "f16")]
 
 
-NOT_OFFERED = (
-    "a problem that the adapter does not offer is replaced by another one, which passes: nothing says so"
-)
-
-
-@pytest.mark.xfail(reason=NOT_OFFERED)
 def test_a_dtype_that_is_not_offered_is_not_judged_in_another(invoke: Invoke, adapter_file: Write) -> None:
     said = invoke("run", adapter_file(), "--profile", "quick", "--dtype", "f16", "--only", "FWD-2", "--json")
     judged = [j for j in said.judged() if j["status"] != "UNSUPPORTED"]
     assert {Problem.parse(j["problem"]).dtype for j in judged} <= {"f16"}
 
 
-@pytest.mark.xfail(reason=NOT_OFFERED)
 def test_a_given_problem_that_is_not_offered_does_not_pass_as_another(
     invoke: Invoke, adapter_file: Write
 ) -> None:
@@ -183,7 +176,9 @@ def test_two_runs_differ_in_their_times_only(start: Invoke, adapter_file: Write)
 
 
 def test_the_json_is_the_report_and_nothing_else(invoke: Invoke, adapter_file: Write) -> None:
-    said = invoke("run", adapter_file("mine.py", WRONG), "--problem", LINE, "--only", "FWD-1,DEL-1", "--json")
+    said = invoke(
+        "run", adapter_file("mine.py", WRONG), "--problem", "i5x4 k2", "--only", "FWD-1,DEL-1", "--json"
+    )
     assert (said.code, said.err) == (1, "")
     kinds = [r["record"] for r in said.records]
     assert kinds[0] == "header"
@@ -203,7 +198,6 @@ def test_what_an_implementation_prints_does_not_spoil_the_json(invoke: Invoke, a
     assert len(said.judged()) == 1
 
 
-@pytest.mark.xfail(reason="what an adapter's file prints when it is imported goes to standard output")
 def test_what_an_adapter_prints_on_import_does_not_spoil_the_json(
     invoke: Invoke, adapter_file: Write
 ) -> None:
@@ -275,7 +269,6 @@ def test_the_markdown_says_what_the_terminal_says(
     assert widths == {9, 7}
 
 
-@pytest.mark.xfail(reason="with --json the report goes to standard output only: report.jsonl is left empty")
 def test_a_report_can_be_written_and_printed_as_json(invoke: Invoke, tmp_path: Path) -> None:
     said = invoke(
         "run", "python-numpy", "--problem", LINE, "--only", "FWD-1", "--json", "--out", tmp_path / "out"
@@ -290,7 +283,6 @@ def test_an_old_report_is_replaced(invoke: Invoke, tmp_path: Path) -> None:
 
 
 # ---- two adapters at a time ----
-@pytest.mark.xfail(reason="both folders are put on sys.path, and the first my_cnn stays in sys.modules")
 def test_two_folders_may_hold_helpers_of_one_name(start: Invoke, adapter_file: Write, tmp_path: Path) -> None:
     """Two students, each with an adapter.py and a my_cnn.py: the second must not be judged by the first one's code."""
     borrowed = ("class Mine(Adapter):", "import my_cnn\n\n\nclass Mine(Adapter):")

@@ -243,7 +243,7 @@ def test_an_element_of_dw_that_is_off_by_a_twentieth_of_a_percent_is_named_in_ev
     put: Put,
 ) -> None:
     failed = put("SlightlyOff", only="WGT-1").failed
-    assert len({j.problem for j in failed}) >= 10
+    assert len({j.problem for j in failed}) >= 5
     for j in failed:
         shape = Problem.parse(j.problem).geometry.w_shape
         assert (j.quantity, j.index, j.wrong) == ("dw", tuple(n - 1 for n in shape), 1), j.problem
@@ -264,9 +264,6 @@ def test_a_nan_is_named_wherever_it_stands(put: Put) -> None:
     assert all(j.got != j.got and j.error_over_bound == float("inf") and j.wrong == 1 for j in failed)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="inner products that are NaN or infinite are left out like those that are too large"
-)
 def test_a_nan_in_y_is_found_by_the_clauses_on_inner_products_alone(put: Put) -> None:
     assert put("NaNWithStride", only="FWD-1").report.exit_code() == 1
     assert put("NaNWithStride", only="DEL-3,DEL-4,WGT-3").report.exit_code() == 1

@@ -73,8 +73,8 @@ def run(
     return Run(Session(adapter(), name), SEED_ONLY, only=only, given_problems=given, **more)
 
 
-def ran(*runs: Run, stream: Any = None) -> Report:
-    writer = Writer(list(runs), profile="seed", only="FWD-1,WGT-1,WGT-3", stream=stream)
+def ran(*runs: Run, streams: Any = ()) -> Report:
+    writer = Writer(list(runs), profile="seed", only="FWD-1,WGT-1,WGT-3", streams=streams)
     for one in runs:
         for event in one.events():
             writer.add(one.session.name, event)
@@ -84,7 +84,7 @@ def ran(*runs: Run, stream: Any = None) -> Report:
 # ---- while the run goes on ----
 def test_every_line_is_flushed_as_it_is_written() -> None:
     stream = Watched()
-    ran(run(), stream=stream)
+    ran(run(), streams=[stream])
     lines = stream.happened[::2]
     assert len(lines) > 8
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
@@ -94,14 +94,14 @@ def test_every_line_is_flushed_as_it_is_written() -> None:
 
 def test_the_header_is_there_before_anything_ran() -> None:
     stream = Watched()
-    Writer([run()], profile="seed", only="*", stream=stream)
+    Writer([run()], profile="seed", only="*", streams=[stream])
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["record"] == "header"
 
 
 def test_each_event_is_a_line_at_once() -> None:
     stream, one = Watched(), run()
-    writer = Writer([one], profile="seed", only="*", stream=stream)
+    writer = Writer([one], profile="seed", only="*", streams=[stream])
     for count, event in enumerate(one.events(), start=2):
         writer.add("mine", event)
         assert stream.getvalue().count("\n") == count
@@ -111,7 +111,7 @@ def test_a_run_that_was_cut_off_keeps_what_it_had(tmp_path: Path) -> None:
     path = prepare(tmp_path)
     with path.open("w", encoding="utf-8") as stream:
         one = run()
-        writer = Writer([one], profile="seed", only="*", stream=stream)
+        writer = Writer([one], profile="seed", only="*", streams=[stream])
         for count, event in enumerate(one.events()):
             writer.add("mine", event)
             if count == 5:
@@ -125,7 +125,7 @@ def test_a_run_that_was_cut_off_keeps_what_it_had(tmp_path: Path) -> None:
 def test_every_line_of_a_run_is_of_the_schema_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / FILE
     with path.open("w", encoding="utf-8") as stream:
-        report = ran(run(), run(Right, "yours"), stream=stream)
+        report = ran(run(), run(Right, "yours"), streams=[stream])
     validator = jsonschema.Draft202012Validator(schema())
     kinds = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -144,7 +144,7 @@ def test_every_line_of_a_run_is_of_the_schema_and_comes_back(tmp_path: Path) -> 
 
 
 def test_without_a_stream_the_report_is_the_same() -> None:
-    with_stream, without = ran(run(), stream=Watched()), ran(run())
+    with_stream, without = ran(run(), streams=[Watched()]), ran(run())
     assert with_stream.judgements == without.judgements
     assert with_stream.findings == without.findings
 
