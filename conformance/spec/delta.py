@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.oracle import Evidence, compare, identical, sizes
+from conformance.oracle.vectorised import Layer
 from conformance.problem import Geometry
 from conformance.spec.case import Case, named
 from conformance.spec.inner import dot, inner_products
@@ -174,6 +175,8 @@ def sums_over_maps(case: Case) -> Iterator[Evidence]:
     alone = np.zeros_like(case.operands.delta)
     alone[:, -1] = case.operands.delta[:, -1]
     one = case.settled("dx", case.ask("dx", delta=alone))
+    right = Layer.of(g, case.operands.replace(delta=alone)).dx
+    yield identical("dx", one, right, "the last map's delta alone")
     rest = case.settled("dx", case.ask("dx", delta=case.operands.delta - alone))
     yield identical(
         "dx", case.settled("dx", case["dx"]), one + rest, "the last map's delta and the rest, added"
