@@ -54,7 +54,7 @@ def test_a_wrong_implementation_ends_with_1_and_its_finding(invoke: Invoke, adap
     said = invoke("run", adapter_file("mine.py", WRONG), "--problem", "i5x4 k2", "--only", "FWD-1,DEL-*")
     assert (said.code, said.err) == (1, "")
     assert "mine.py: findings" in said.out
-    assert re.search(r"^DEL-1 +MUST FAIL +DEL-3, DEL-4, DEL-6 ", said.out, re.MULTILINE)
+    assert re.search(r"^DEL-1 +MUST FAIL +DEL-3, DEL-4, DEL-6,", said.out, re.MULTILINE)
     assert re.search(r"dx\[0, 0, \d, \d\] is -?0, right is -?\d", said.out)
     assert re.search(r"mine\.py does not conform: 4 of 8 clauses fail$", said.out, re.MULTILINE)
 
