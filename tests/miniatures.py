@@ -12,19 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry
+from conformance import Adapter, Arithmetic, Geometry
+from conformance.engine import strategies
 from conformance.reference import Convolution
 
-EVERYTHING = Capabilities(
-    ranks=frozenset({1, 2, 3}),
-    dtypes=frozenset({"float64", "float32", "float16", "bfloat16"}),
-    stride=True,
-    padding="negative",
-    dilation=True,
-    groups=True,
-    biases=frozenset({"none", "tied", "untied"}),
-    convention="both",
-    empty_batch=True,
+EVERYTHING = dataclasses.replace(
+    strategies.EVERYTHING,
     arithmetic={"float16": Arithmetic(accumulator="f32"), "bfloat16": Arithmetic(accumulator="f32")},
 )
 

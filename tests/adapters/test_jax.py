@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from adapter_checks import computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
 
@@ -29,57 +27,7 @@ LINES = [
 EMPTY = "2d n0 c4 m6 g2 i5x4 k2x3 p1"
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location(FILE.stem, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[FILE.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-Jax = load().Jax
-
-
-def definition(g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
-    """y, dx, dw and db as index sums in float64: o s + t d - p_lo = i."""
-    x, w, delta = (a.astype(np.float64) for a in (x, w, delta))
-    y, dx, dw = np.zeros(g.y_shape), np.zeros(g.x_shape), np.zeros(g.w_shape)
-    for n, m, *o in np.ndindex(*g.y_shape):
-        for c, *t in np.ndindex(*g.w_shape[1:]):
-            axes = zip(o, g.stride, t, g.dilation, g.padding, strict=True)
-            i = [a * s + e * d - lo for a, s, e, d, (lo, _) in axes]
-            if all(0 <= a < size for a, size in zip(i, g.size, strict=True)):
-                rotated = [k - 1 - e for k, e in zip(g.kernel, t, strict=True)]
-                here = (n, m // (g.maps // g.groups) * (g.channels // g.groups) + c, *i)
-                tap = (m, c, *(rotated if g.convention == "convolution" else t))
-                y[(n, m, *o)] += w[tap] * x[here]
-                dx[here] += w[tap] * delta[(n, m, *o)]
-                dw[tap] += x[here] * delta[(n, m, *o)]
-    if b is None:
-        return {"y": y, "dx": dx, "dw": dw, "db": None}
-    y += b.astype(np.float64).reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))
-    db = delta.sum(0) if g.bias == "untied" else delta.sum((0, *range(2, g.rank + 2)))
-    return {"y": y, "dx": dx, "dw": dw, "db": db}
-
-
-def arranged(a: Any, last: bool) -> Any:
-    """x, y and delta from N, C, spatial to N, spatial, C."""
-    return np.moveaxis(a, 1, -1) if last else a
-
-
-def computed(adapter: Any, g: Geometry, *, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
-    """Hand over in the declared layouts, and rearrange the results back."""
-    last = adapter.capabilities.x_layout == "NHWC"
-    x, delta = arranged(x, last), arranged(delta, last)
-    w = np.moveaxis(w, (0, 1), (-1, -2)) if last else w
-    y = adapter.forward(g, x, w, b)
-    dx, dw, db = adapter.backward(g, x, w, b, delta)
-    for result, operand in itertools.product((y, dx, dw, db), (x, w, b, delta)):
-        assert result is None or operand is None or not np.shares_memory(result, operand)
-    y, dx = (np.moveaxis(a, -1, 1) if last else a for a in (y, dx))
-    return {"y": y, "dx": dx, "dw": np.moveaxis(dw, (-1, -2), (0, 1)) if last else dw, "db": db}
+Jax = load(FILE).Jax
 
 
 def check(adapter: Any, line: str) -> None:

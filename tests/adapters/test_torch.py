@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import itertools
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from adapter_checks import computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
 
@@ -39,54 +37,14 @@ LINES = [
 ]
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location(FILE.stem, FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[FILE.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-adapter_torch = load()
+adapter_torch = load(FILE)
 Torch = adapter_torch.Torch
-
-
-def definition(g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:
-    """y, dx, dw and db as index sums in float64: o s + t d - p_lo = i."""
-    x, w, delta = (a.astype(np.float64) for a in (x, w, delta))
-    y, dx, dw = np.zeros(g.y_shape), np.zeros(g.x_shape), np.zeros(g.w_shape)
-    for n, m, *o in np.ndindex(*g.y_shape):
-        for c, *t in np.ndindex(*g.w_shape[1:]):
-            axes = zip(o, g.stride, t, g.dilation, g.padding, strict=True)
-            i = [a * s + e * d - lo for a, s, e, d, (lo, _) in axes]
-            if all(0 <= a < size for a, size in zip(i, g.size, strict=True)):
-                rotated = [k - 1 - e for k, e in zip(g.kernel, t, strict=True)]
-                here = (n, m // (g.maps // g.groups) * (g.channels // g.groups) + c, *i)
-                tap = (m, c, *(rotated if g.convention == "convolution" else t))
-                y[(n, m, *o)] += w[tap] * x[here]
-                dx[here] += w[tap] * delta[(n, m, *o)]
-                dw[tap] += x[here] * delta[(n, m, *o)]
-    if b is None:
-        return {"y": y, "dx": dx, "dw": dw, "db": None}
-    y += b.astype(np.float64).reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))
-    db = delta.sum(0) if g.bias == "untied" else delta.sum((0, *range(2, g.rank + 2)))
-    return {"y": y, "dx": dx, "dw": dw, "db": db}
 
 
 @functools.cache
 def expected(line: str) -> dict[str, Any]:
     o = Problem.parse(line).operands
     return definition(Problem.parse(line).geometry, o.x, o.w, o.b, o.delta)
-
-
-def computed(adapter: Any, g: Geometry, *, x: Any, w: Any, b: Any = None, delta: Any) -> dict[str, Any]:
-    y = adapter.forward(g, x, w, b)
-    dx, dw, db = adapter.backward(g, x, w, b, delta)
-    for result, operand in itertools.product((y, dx, dw, db), (x, w, b, delta)):
-        assert result is None or operand is None or not np.shares_memory(result, operand)
-    return {"y": y, "dx": dx, "dw": dw, "db": db}
 
 
 def check(adapter: Any, line: str) -> None:
