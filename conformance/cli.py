@@ -72,8 +72,16 @@ def main() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="write report.jsonl and report.md there"
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=60,
+    show_default=True,
+    help="seconds that one call may take",
+)
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
 def run(
+    *,
     adapters: tuple[str, ...],
     profile: str,
     seed: int,
@@ -81,6 +89,7 @@ def run(
     lines: tuple[str, ...],
     dtype: str | None,
     out: Path | None,
+    timeout: float,
     as_json: bool,
 ) -> None:
     """Judge implementations: a bundled name, ./file.py, or entry:name; each may be followed by :route."""
@@ -94,7 +103,14 @@ def run(
     given = tuple(Problem.parse(line) for line in lines)
     names = list(dict.fromkeys(adapters))
     runs = [
-        Run(connect(name), PROFILES[profile], seed=seed, only=only, dtype=dtype, given_problems=given)
+        Run(
+            connect(name, time_limit=timeout),
+            PROFILES[profile],
+            seed=seed,
+            only=only,
+            dtype=dtype,
+            given_problems=given,
+        )
         for name in names
     ]
     with contextlib.ExitStack() as stack:

@@ -21,7 +21,7 @@ from types import ModuleType
 
 import conformance
 from conformance.adapter.protocol import Adapter
-from conformance.adapter.session import Session
+from conformance.adapter.session import TIME_LIMIT, Session
 from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError
 
 __all__ = ["Bundled", "bundled", "connect", "load_class"]
@@ -69,8 +69,8 @@ def _routes(source: str) -> Iterator[str]:
             yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
-def connect(target: str) -> Session:
-    """A session with the adapter that `target` names.
+def connect(target: str, *, time_limit: float = TIME_LIMIT) -> Session:
+    """A session with the adapter that `target` names; a call of it may take `time_limit` seconds.
 
     Raises:
         AdapterNotFound: no such name, file, entry point, class or route (the user's mistake).
@@ -84,7 +84,7 @@ def connect(target: str) -> Session:
         )
     try:
         adapter = cls(route)
-        return Session(adapter, target)
+        return Session(adapter, target, time_limit=time_limit)
     except ConformanceError:
         raise
     except Exception as error:

@@ -17,23 +17,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.adapter.deadline import Overdue, deadline
 from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.problem import Geometry, dtype_of
 from conformance.problem.memory import laid_out
-from conformance.spec import Answer, NotOffered, Question, Raised
+from conformance.spec import Answer, NotOffered, Question, Raised, TimedOut
 
-__all__ = ["Session"]
+__all__ = ["TIME_LIMIT", "Session"]
 
 Array = NDArray[Any]
 _LAYOUT = {"x": "x", "w": "w", "y": "x", "delta": "x", "dx": "x", "dw": "w"}
 
 
-class Session:
-    """One adapter under a name (``python-torch:autograd``), asked through `answer`."""
+TIME_LIMIT = 60.0
+"""Seconds a call may take: compilers need up to 30 for the first one of a shape."""
 
-    def __init__(self, adapter: Adapter, name: str) -> None:
+PATIENCE = 3
+"""Calls without an answer after which an adapter is not asked any more."""
+
+
+class Session:
+    """One adapter under a name (``python-torch:autograd``), asked through `answer`.
+
+    time_limit: seconds that one call may take.
+    """
+
+    def __init__(self, adapter: Adapter, name: str, *, time_limit: float = TIME_LIMIT) -> None:
+        self._time_limit, self._overdue = time_limit, 0
         self.adapter, self.name = adapter, name
         self.capabilities = adapter.capabilities
         if not isinstance(self.capabilities, Capabilities):
@@ -83,12 +95,21 @@ class Session:
         return self.put(question)
 
     def put(self, question: Question) -> Answer:
-        """One call, made even if the adapter does not claim it."""
+        """One call, made even if the adapter does not claim it.
+
+        Raises:
+            TimedOut: it took longer than the time limit, or too many calls before it did.
+        """
         needed = ("x", "w", "b", "delta") if question.backward else ("x", "w", "b")
         pristine = {name: getattr(question.operands, name) for name in needed}
         handed = {name: self._hand_over(name, a, question.memory) for name, a in pristine.items()}
         before = {name: a.tobytes() for name, a in handed.items() if a is not None}
-        with _watched(self.adapter):  # the conversion too: lazy frameworks compute, print and raise there
+        if self._overdue >= PATIENCE:
+            raise TimedOut(f"{self._late}; after {PATIENCE} such calls it is not asked any more")
+        with (
+            self._limited(),
+            _watched(self.adapter),
+        ):  # the conversion too: lazy frameworks compute, print and raise there
             arrays = {name: self._take_back(name, r) for name, r in self._call(question, handed).items()}
         return Answer(
             arrays={name: np.array(a) for name, a in arrays.items()},
@@ -97,6 +118,19 @@ class Session:
             ),
             shared=tuple(name for name, a in arrays.items() if _overlaps(a, handed.values())),
         )
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        try:
+            with deadline(self._time_limit):
+                yield
+        except Overdue:
+            self._overdue += 1
+            raise TimedOut(self._late) from None
+
+    @property
+    def _late(self) -> str:
+        return f"the implementation did not answer within {self._time_limit:g} s"
 
     def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
         if not question.backward:

@@ -2,7 +2,7 @@
 
 On each problem a failing clause falls with the clauses that it names (`falls_with`), if they failed there too: the
 adjoint falls with dx, exact data with the value, every repeated call with state that leaks.  What is left are roots.
-Exceptions of one kind are one finding, whatever clause they met first.
+Exceptions of one kind are one finding, whatever clause they met first, and so are calls without an answer.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def findings(judgements: Iterable[Judgement]) -> list[Finding]:
     groups: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     for failed in by_problem.values():
         for j in failed.values():
-            raised = j.status is Status.CRASHED
-            groups[(_kind_of(j.note), "") if raised else ("", _root(j, failed))].append(j)
+            raised = j.status in (Status.CRASHED, Status.TIMED_OUT)
+            groups[(_kind_of(j), "") if raised else ("", _root(j, failed))].append(j)
     found = [_finding(root, members) for (_, root), members in _merged(groups).items()]
     return sorted(found, key=lambda f: f.severity != Severity.MUST)
 
@@ -85,7 +85,8 @@ def _cause_elsewhere(js: list[Judgement], own: dict[str, list[Judgement]]) -> st
 
 def _finding(root: str, members: list[Judgement]) -> Finding:
     own = [j for j in members if root in ("", j.clause)]
-    smallest = min(own, key=lambda j: _weight(j.problem))
+    met = own[0]  # of calls without an answer the first; the last ones were not made
+    smallest = met if met.status is Status.TIMED_OUT else min(own, key=lambda j: _weight(j.problem))
     clause = root or smallest.clause
     clauses = {j.clause for j in members} - {clause}
     return Finding(
@@ -123,9 +124,9 @@ def _causes(clause: str) -> list[str]:
     return list(dict.fromkeys([*(c for c in SIZES if c != clause), STATE, *REGISTRY[clause].falls_with]))
 
 
-def _kind_of(note: str) -> str:
-    """The type of an exception, out of ``raises ValueError: ...``."""
-    return note.partition(":")[0]
+def _kind_of(j: Judgement) -> str:
+    """What makes two calls without a result the same: the type in ``raises ValueError: ...``, or that none came in time."""
+    return j.note.partition(":")[0] if j.status is Status.CRASHED else j.status
 
 
 def _weight(line: str) -> tuple[bool, int, int]:

@@ -86,7 +86,7 @@ class Run:
 
     def _shrunk(self, finding: Finding) -> Finding:
         problem = Problem.parse(finding.problem)
-        if problem.geometry.products > LARGEST_TO_SHRINK:
+        if problem.geometry.products > LARGEST_TO_SHRINK or finding.status is Status.TIMED_OUT:
             return finding
         clause = REGISTRY[finding.clause]
         smallest = shrunk(problem, lambda p: self._fails(p, clause, finding.status), seed=self.seed)

@@ -13,7 +13,7 @@ from conformance.engine.fit import fitted
 from conformance.engine.judgement import Judgement, Status, judged
 from conformance.errors import AdapterBroken, HarnessError
 from conformance.problem import Problem
-from conformance.spec import Case, Clause, NotOffered, Raised
+from conformance.spec import Case, Clause, NotOffered, Raised, TimedOut
 
 __all__ = ["LARGE", "case_of", "judge", "judge_all"]
 
@@ -73,6 +73,8 @@ def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str)
     except Raised as raised:
         note = f"raises {raised}" + (f" ({raised.traceback})" if raised.traceback else "")
         return _without_evidence(session, clause, line, origin, Status.CRASHED, note)
+    except TimedOut as late:
+        return _without_evidence(session, clause, line, origin, Status.TIMED_OUT, str(late))
     except NotOffered as reason:
         return _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, str(reason))
     except AdapterBroken as fault:

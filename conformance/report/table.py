@@ -99,7 +99,7 @@ def seen(j: Judgement) -> str:
             if math.isinf(j.error_over_bound)
             else f"{_ratio(j.error_over_bound)} x the bound"
         )
-        parts.append(f"{j.wrong} wrong elements; {beyond}")
+        parts.append(f"{j.wrong} wrong element{'s' if j.wrong != 1 else ''}; {beyond}")
     return "; ".join(parts)
 
 

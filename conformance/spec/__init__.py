@@ -1,7 +1,7 @@
 """The CLAUSES: what a conforming implementation must do, one chapter a file, each an executable property."""
 
 from conformance.spec import algebra, bias, delta, forward, hygiene, numerics, weight  # noqa: F401  (they register)
-from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised
+from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised, TimedOut
 from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Question",
     "Raised",
     "Severity",
+    "TimedOut",
     "matching",
 ]

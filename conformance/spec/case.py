@@ -18,7 +18,17 @@ from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.fills import HEADROOM
 
-__all__ = ["GRADIENTS", "Answer", "Case", "Misshapen", "NotOffered", "Question", "Raised", "named"]
+__all__ = [
+    "GRADIENTS",
+    "Answer",
+    "Case",
+    "Misshapen",
+    "NotOffered",
+    "Question",
+    "Raised",
+    "TimedOut",
+    "named",
+]
 
 Array = NDArray[Any]
 GRADIENTS = ("dx", "dw", "db")
@@ -37,6 +47,10 @@ class Raised(Exception):  # noqa: N818  (a record of someone else's error)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}"
+
+
+class TimedOut(Exception):  # noqa: N818  (a record of what did not come)
+    """The implementation did not answer in time."""
 
 
 class Misshapen(Exception):  # noqa: N818  (a record of what came back)
@@ -91,7 +105,7 @@ class Case:
         self.problem, self.g, self.operands = problem, problem.geometry, problem.operands
         self.arithmetic, self.offered, self.claims = arithmetic, offered, claims
         self._answer = answer
-        self._known: dict[Any, Answer | Raised | NotOffered] = {}
+        self._known: dict[Any, Answer | Raised | NotOffered | TimedOut] = {}
 
     def has(self, quantity: str) -> bool:
         """Is the quantity offered, and does this geometry have it?"""
@@ -209,16 +223,18 @@ class Case:
         answer = self._put(
             Question(geometry=self.g, operands=operands, memory=self._memory(changes), backward=backward)
         )
+        if isinstance(answer, TimedOut):
+            raise answer
         return None if isinstance(answer, Answer) else answer
 
     def _memory(self, changes: dict[str, Any]) -> str:
         """The problem's layout; but only the problem's own operands can be relied on to repeat one item."""
         return "c" if changes and self.problem.memory == "broadcast" else self.problem.memory
 
-    def _put(self, question: Question) -> Answer | Raised | NotOffered:
+    def _put(self, question: Question) -> Answer | Raised | NotOffered | TimedOut:
         try:
             return self._answer(question)
-        except (Raised, NotOffered) as refusal:
+        except (Raised, NotOffered, TimedOut) as refusal:
             return refusal
 
 
@@ -227,7 +243,7 @@ def named(operand: str, value: Array) -> dict[str, Any]:
     return {operand: value}
 
 
-def _given(known: Answer | Raised | NotOffered) -> Answer:
+def _given(known: Answer | Raised | NotOffered | TimedOut) -> Answer:
     if isinstance(known, Answer):
         return known
     raise known

@@ -296,3 +296,18 @@ def test_a_defect_of_this_program_is_told_as_one_and_is_no_verdict(
     assert_one_sentence(
         said, 3, OURS, "clause FWD-1 raised AttributeError", "problem 2d n1 c1 m1 i3x3 k2x2 f64"
     )
+
+
+def test_an_implementation_that_never_returns_is_told_once_and_ends_the_run(
+    invoke: Invoke, adapter_file: Write
+) -> None:
+    """Whatever it catches while it hangs."""
+    endless = "while True:\n            try:\n                pass\n            except Exception:\n                pass"
+    path = adapter_file("mine.py", ("return self.layer(g, w, b).forward(x)", endless))
+    said = invoke("run", path, "--profile", "quick", "--only", "FWD-*,HYG-6", "--timeout", "0.2", "--json")
+    assert said.code == 1
+    (found,) = [r for r in said.records if r["record"] == "finding"]
+    assert (found["clause"], found["status"]) == ("FWD-1", "TIMED_OUT")
+    assert found["judgement"]["note"] == "the implementation did not answer within 0.2 s"
+    last = said.judged()[-1]
+    assert last["note"].endswith("after 3 such calls it is not asked any more")
