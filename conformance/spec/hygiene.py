@@ -11,7 +11,7 @@ import numpy as np
 from conformance.oracle import Evidence, Grade, identical, wrong
 from conformance.problem.memory import REARRANGEMENTS
 from conformance.spec.algebra import VALUES
-from conformance.spec.case import Case
+from conformance.spec.case import Case, named
 from conformance.spec.registry import Severity, clause
 
 __all__: list[str] = []
@@ -134,31 +134,35 @@ def poison(case: Case, *quantities: str) -> None:
     variants=True,
 )
 def refuses_nonsense(case: Case) -> Iterator[Evidence]:
-    g, o = case.g, case.operands
-    if not g.batch:
-        return
-    dtype = case.problem.format.numpy
-    wider = (g.batch, g.channels + g.groups, *g.size)
-    deeper = (g.maps, g.channels // g.groups + 1, *g.kernel)
-    last = (*g.output[:-1], g.output[-1] + 1)
-    nonsense = [
-        ("x", wider, f"x with {g.channels + g.groups} channels where the kernel takes {g.channels}", False),
-        ("w", deeper, f"w with {deeper[1]} channels a group where x has {deeper[1] - 1}", False),
-        ("delta", (g.batch, g.maps, *last), f"delta of size {last} where y has {g.output}", True),
-    ]
-    if o.b is not None:
-        longer = (g.maps + 1, *o.b.shape[1:])
-        nonsense.append(("b", longer, f"a bias for {g.maps + 1} maps where there are {g.maps}", False))
-    for name, shape, what, backward in nonsense:
-        if not any(case.has(q) for q in (("dx", "dw", "db") if backward else ("y",))):
+    for name, shape, what in _nonsense(case) if case.g.batch else []:
+        backward = name == "delta"
+        q = next((q for q in case.offers if (q != "y") == backward), None)
+        if q is None:
             continue
-        refusal = case.refusal(backward=backward, **{name: np.ones(shape, dtype)})
-        q = next(q for q in case.offers if (q != "y") == backward)
-        yield (
-            Evidence(quantity=q, grade=Grade.EXACT)
-            if refusal
-            else wrong(q, f"{what} was accepted without an error")
-        )
+        ones = np.ones(shape, case.problem.format.numpy)
+        if case.refusal(backward=backward, **named(name, ones)):
+            yield Evidence(quantity=q, grade=Grade.EXACT)
+        else:
+            yield wrong(q, f"{what} was accepted without an error")
+
+
+def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """(operand, shape, what is wrong with it): one too many of everything, and one where broadcasting would make many."""
+    g, b = case.g, case.operands.b
+    channels, depth, last = (
+        g.channels + g.groups,
+        g.channels // g.groups + 1,
+        (*g.output[:-1], g.output[-1] + 1),
+    )
+    yield "x", (g.batch, channels, *g.size), f"x with {channels} channels where the kernel takes {g.channels}"
+    yield "w", (g.maps, depth, *g.kernel), f"w with {depth} channels a group where x has {depth - 1}"
+    yield "delta", (g.batch, g.maps, *last), f"delta of size {last} where y has {g.output}"
+    if g.batch > 1:
+        yield "delta", (1, *g.y_shape[1:]), f"delta of 1 item where y has {g.batch}"
+    if b is not None:
+        yield "b", (g.maps + 1, *b.shape[1:]), f"a bias for {g.maps + 1} maps where there are {g.maps}"
+        if g.maps > 1:
+            yield "b", (1, *b.shape[1:]), f"a bias for 1 map where there are {g.maps}"
 
 
 @clause(

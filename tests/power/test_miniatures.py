@@ -269,9 +269,6 @@ def test_a_nan_in_y_is_found_by_the_clauses_on_inner_products_alone(put: Put) ->
     assert put("NaNWithStride", only="DEL-3,DEL-4,WGT-3").report.exit_code() == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="HYG-6 tries sizes that are one too large, never those that numpy broadcasts"
-)
 def test_an_operand_of_size_one_where_many_are_needed_is_refused_or_found(put: Put) -> None:
     assert put("OneForMany").roots == ["HYG-6"]
 
