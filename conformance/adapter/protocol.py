@@ -72,7 +72,8 @@ class Capabilities:
     letters, and the spatial axes are written D, H, W whatever their number: ``NHWC`` is batch, spatial axes, channels.
     y, delta and dx follow x_layout, dw follows w_layout; biases are never rearranged.
     empty_batch: is a batch of 0 items computed?
-    arithmetic: an `Arithmetic`, or one a dtype: how sums round.
+    arithmetic: how sums round: an `Arithmetic`; or one a dtype; or, for a dtype, one a quantity.  None, or a dtype that is
+    left out: not declared; probes infer it.
     """
 
     ranks: frozenset[int] = frozenset({2})
@@ -87,21 +88,14 @@ class Capabilities:
     x_layout: str = "NCHW"
     w_layout: str = "OIHW"
     empty_batch: bool = False
-    arithmetic: Arithmetic | Mapping[str, Arithmetic] = field(default_factory=Arithmetic)
+    arithmetic: Arithmetic | Mapping[str, Arithmetic | Mapping[str, Arithmetic]] | None = None
 
     def __post_init__(self) -> None:
         put = functools.partial(object.__setattr__, self)
         for name, known in (("ranks", RANKS), ("biases", BIASES), ("quantities", QUANTITIES)):
             put(name, _subset(name, getattr(self, name), known))
         put("dtypes", _subset("dtypes", _codes("dtypes", self.dtypes), tuple(DTYPES)))
-        if isinstance(self.arithmetic, Mapping):
-            codes = _codes("arithmetic", self.arithmetic)
-            put("arithmetic", dict(zip(codes, self.arithmetic.values(), strict=True)))
-        classes = self.arithmetic.values() if isinstance(self.arithmetic, Mapping) else [self.arithmetic]
-        if not all(isinstance(a, Arithmetic) for a in classes):
-            raise AdapterBroken(
-                f"Capabilities(arithmetic={self.arithmetic!r}): write an Arithmetic, or one a dtype"
-            )
+        put("arithmetic", self._declared())
         for name, known_words in (("padding", PADDINGS), ("convention", (*CONVENTIONS, "both"))):
             if getattr(self, name) not in known_words:
                 raise AdapterBroken(
@@ -114,11 +108,26 @@ class Capabilities:
     def conventions(self) -> tuple[str, ...]:
         return CONVENTIONS if self.convention == "both" else (self.convention,)
 
-    def arithmetic_of(self, dtype: str) -> Arithmetic:
-        """The class declared for a dtype's code."""
-        if isinstance(self.arithmetic, Arithmetic):
-            return self.arithmetic
-        return self.arithmetic.get(dtype, Arithmetic())
+    def _declared(self) -> dict[str, dict[str, Arithmetic]]:
+        """The declared classes: dtype code -> quantity -> class; a quantity that is left out has the weakest."""
+        given: Any = {} if self.arithmetic is None else self.arithmetic
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys(DTYPES, given)
+        declared: dict[str, dict[str, Arithmetic]] = {}
+        for code, named in zip(_codes("arithmetic", given), given.values(), strict=True):
+            of = dict(named) if isinstance(named, Mapping) else dict.fromkeys(QUANTITIES, named)
+            if not (set(of) <= set(QUANTITIES) and all(isinstance(a, Arithmetic) for a in of.values())):
+                raise AdapterBroken(
+                    f"Capabilities(arithmetic={self.arithmetic!r}): write an Arithmetic, or one a dtype, "
+                    f"or for a dtype one a quantity ({', '.join(QUANTITIES)})"
+                )
+            declared[code] = {q: of.get(q, Arithmetic()) for q in QUANTITIES}
+        return declared
+
+    def arithmetic_of(self, dtype: str) -> Mapping[str, Arithmetic] | None:
+        """The class of each quantity declared for a dtype's code; None: it is not declared."""
+        declared: dict[str, dict[str, Arithmetic]] = self.arithmetic  # type: ignore[assignment]
+        return declared.get(dtype)
 
     def refusal(self, g: Geometry, dtype: str) -> str | None:
         """Why a geometry in a dtype (a code) is not claimed; None if it is."""

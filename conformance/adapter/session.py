@@ -10,7 +10,7 @@ import contextlib
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +21,7 @@ from conformance.adapter.deadline import Overdue, deadline
 from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
-from conformance.problem import Geometry, dtype_of
+from conformance.problem import QUANTITIES, Geometry, dtype_of
 from conformance.problem.memory import laid_out
 from conformance.spec import Answer, NotOffered, Question, Raised, TimedOut
 
@@ -41,12 +41,14 @@ PATIENCE = 3
 class Session:
     """One adapter under a name (``python-torch:autograd``), asked through `answer`.
 
-    time_limit: seconds that one call may take.
+    time_limit: seconds that one call may take.  inferred: the arithmetic class that probes saw, dtype by dtype, where the
+    adapter declares none.
     """
 
     def __init__(self, adapter: Adapter, name: str, *, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit, self._overdue = time_limit, 0
         self.adapter, self.name = adapter, name
+        self.inferred: dict[str, Mapping[str, Arithmetic]] = {}
         self.capabilities = adapter.capabilities
         if not isinstance(self.capabilities, Capabilities):
             raise AdapterBroken(
@@ -78,8 +80,10 @@ class Session:
         except (Exception, SystemExit) as error:
             raise AdapterBroken(f"{self.name}: versions() raises {type(error).__name__}: {error}") from error
 
-    def arithmetic(self, dtype: str) -> Arithmetic:
-        return self.capabilities.arithmetic_of(dtype)
+    def arithmetic(self, dtype: str) -> Mapping[str, Arithmetic]:
+        """The class of each quantity in a dtype (a code): as declared, else as inferred, else the weakest."""
+        declared = self.capabilities.arithmetic_of(dtype)
+        return declared or self.inferred.get(dtype) or dict.fromkeys(QUANTITIES, Arithmetic())
 
     # ---- what it answers ----
     def answer(self, question: Question) -> Answer:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.problem.fills import REGIMES
+
 __all__ = ["PROFILES", "Profile"]
 
 
@@ -12,24 +14,34 @@ class Profile:
     """How much one profile runs.
 
     corpora: in order.  largest: multiplications of a forward pass up to which a problem is run.  explored: problems
-    drawn beyond the corpora.
+    drawn beyond the corpora.  regimes: how many of the numeric regimes a problem of the corpora is also run with; they
+    take turns.
     """
 
     name: str
     corpora: tuple[str, ...]
     largest: int
     explored: int
+    regimes: int
 
 
 PROFILES = {
     p.name: p
     for p in (
-        Profile(name="quick", corpora=("covering", "seed"), largest=10**6, explored=0),
+        Profile(name="quick", corpora=("covering", "seed"), largest=10**6, explored=0, regimes=3),
         Profile(
-            name="standard", corpora=("covering", "seed", "sizes", "layers"), largest=10**7, explored=150
+            name="standard",
+            corpora=("covering", "seed", "sizes", "layers"),
+            largest=10**7,
+            explored=150,
+            regimes=len(REGIMES),
         ),
         Profile(
-            name="thorough", corpora=("covering", "seed", "sizes", "layers"), largest=2 * 10**9, explored=2000
+            name="thorough",
+            corpora=("covering", "seed", "sizes", "layers"),
+            largest=2 * 10**9,
+            explored=2000,
+            regimes=len(REGIMES),
         ),
     )
 }

@@ -20,13 +20,14 @@ from conformance.engine.corpus import Named, corpus
 from conformance.engine.findings import Finding, findings
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.profiles import Profile
-from conformance.engine.runner import judge, judge_all
+from conformance.engine.runner import LARGE, judge, judge_all
 from conformance.engine.shrink import shrunk
 from conformance.engine.strategies import problems
 from conformance.problem import Problem, dtype_of
+from conformance.problem.fills import REGIMES
 from conformance.spec import REGISTRY, Clause, matching
 
-__all__ = ["Event", "Run", "drawn"]
+__all__ = ["Event", "Run", "drawn", "in_regimes"]
 
 Event = Remark | Judgement | Finding
 
@@ -69,7 +70,8 @@ class Run:
         named = [n for name in self.profile.corpora for n in corpus(name)]
         small = [n for n in named if n.problem.geometry.products <= self.profile.largest]
         beyond = drawn(self.session, self.profile.explored, self.seed)
-        return small + [Named(id="explored", problem=p) for p in beyond]
+        rounding = list(in_regimes(small, self.profile.regimes))
+        return small + rounding + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:
         """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem."""
@@ -101,6 +103,15 @@ class Run:
         if self.session.refusal(problem.geometry, problem.dtype) is not None:
             return False
         return any(j.status is status for j in judge(self.session, problem, "", [clause]))
+
+
+def in_regimes(corpus: list[Named], count: int) -> Iterator[Named]:
+    """Problems that are not large on `count` numeric regimes each, which take turns from problem to problem."""
+    for number, named in enumerate(corpus):
+        if named.problem.geometry.products <= LARGE and named.problem.geometry.batch:
+            for k in range(count):
+                fill = REGIMES[(number * count + k) % len(REGIMES)]
+                yield Named(id=f"{named.id}+{fill}", problem=named.problem.replace(fill=fill))
 
 
 def drawn(session: Session, count: int, seed: int) -> list[Problem]:

@@ -105,8 +105,8 @@ def _ranges(p: Problem) -> list[tuple[str, int, int]]:
     return [*ranges, ("seed", 0, p.seed)]
 
 
-_FILL_STEPS = {"unit": 0, "small": 1, "sparse": 2, "real": 0}
-"""How far a fill may be simplified: sparse to small to unit; real stays real."""
+_FILL_STEPS = {"unit": 0, "small": 1, "sparse": 2}
+"""How far a fill may be simplified: sparse to small to unit; the others stay what they are."""
 
 
 def _fields(problem: Problem) -> st.SearchStrategy[dict[str, int]]:
@@ -136,7 +136,7 @@ def _built(p: Problem, fields: dict[str, int]) -> Problem | None:
         )
     except GeometryError:
         return None
-    fill = p.fill if p.fill == "real" else ("unit", "small", "sparse")[fields["fill"]]
+    fill = ("unit", "small", "sparse")[fields["fill"]] if p.fill in _FILL_STEPS else p.fill
     return p.replace(
         geometry=geometry, fill=fill, memory=p.memory if fields["memory"] else "c", seed=fields["seed"]
     )

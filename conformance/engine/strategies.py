@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from conformance.adapter.protocol import PADDINGS, Capabilities
 from conformance.problem import Geometry, Problem
+from conformance.problem.fills import REGIMES
 from conformance.problem.geometry import BIASES
 from conformance.problem.memory import MEMORIES
 
@@ -34,6 +35,9 @@ EVERYTHING = Capabilities(
     empty_batch=True,
 )
 """Capabilities without a limit."""
+
+FILLS_DRAWN = (*["small"] * 8, *["real"] * 4, *["sparse"] * 4, *REGIMES)
+"""Mistakes of geometry are the most common."""
 
 LARGEST_SIZE = {1: 40, 2: 14, 3: 8}
 
@@ -88,7 +92,7 @@ def problems(
     return Problem(
         geometry=geometry,
         dtype=dtype,
-        fill=draw(st.sampled_from(["small", "small", "real", "sparse"])),
+        fill=draw(st.sampled_from(FILLS_DRAWN)),
         memory=draw(st.sampled_from(MEMORIES)),
         seed=draw(st.integers(0, 2**32 - 1)),
     )

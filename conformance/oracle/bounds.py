@@ -1,20 +1,17 @@
-"""How far rounding may stray: proven bounds, per element, from n, S and the arithmetic class (numerics.md).
+"""How far rounding may stray: proven bounds, per element, from n, S and the arithmetic class (README.md has the proofs).
 
 n is the number of products of an element, S the sum of their magnitudes, u a unit roundoff, gamma_n(u) = n u / (1 - n u).
 
-Direct sums (any order, blocking, FMA; Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1): each
-product suffers at most n roundings, so
+Direct sums (any order, blocking, FMA):
 
     E_in   = ((1 + u_in)^2 (1 + gamma_n(u_acc)) - 1) S        operands rounded first (u_in = 0: E_acc = gamma_n(u_acc) S)
     E_part = gamma_n(u_part) (S + E_in)                       at most n partial sums stored in a narrow format
-    E      = E_in + E_part + u_out (|exact| + E_in + E_part) + eta/2 (+ n eta of the accumulator, if products underflow)
+    E      = E_in + E_part + u_out (|exact| + E_in + E_part) + (2n + 1) underflows
 
-FFT (normwise, per output map): a transform of length N by stages of radix 2 to 5 computes each stage as small sums; a
-stage of radix r is a matrix F_r with || |F_r| || / ||F_r|| = sqrt(r), its complex sums of r products round to relative
-sqrt(2) gamma_{r+2}, its twiddle factors add (sqrt(5) + 1) u.  For r = 2, 3, 4, 5 that is at most 12 u for each doubling of
-the length, so three transforms (two forward, one back) and the complex product stay within
+Sums that round toward zero, or whose terms are cut off when they are aligned: gamma_2n(2 u_acc) for gamma_n(u_acc).
+The same with at most LAMBDA sqrt(n) roundings for n is *probable*, not proven: errors that are independent stay within.
 
-    sum_c ||x_c|| ||w_c|| ( (1 + 12 u)^(3 L) (1 + sqrt(5) u)(1 + gamma_C) - 1 ),    L = sum over axes of log2 N
+FFT and Winograd are bounded for a whole map: norms or largest magnitudes of the operands, times what their transforms amplify.
 
 gamma is void where n u >= 1: the bound is then infinite, which is no power, never a false alarm.
 """
@@ -30,12 +27,15 @@ from numpy.typing import NDArray
 from conformance.oracle.arithmetic import Arithmetic
 from conformance.problem import DType, Geometry
 
-__all__ = ["direct", "fft", "gamma", "oracle_error"]
+__all__ = ["direct", "extents", "fft", "gamma", "oracle_error", "winograd"]
 
 Floats = NDArray[np.float64]
 
 FFT_STAGE = 12.0
-"""Unit roundoffs a doubling of the transform's length costs; derived above."""
+"""Unit roundoffs a doubling of the transform's length costs (README.md)."""
+
+LAMBDA = 9.0
+"""Standard deviations (of a sum of roundings) beyond which a deviation is not believed to be chance."""
 
 ORACLE_U = 2.0**-53
 
@@ -47,17 +47,26 @@ def gamma(n: Any, u: float) -> Any:
         return np.where(nu < 1, nu / (1 - nu), np.inf)
 
 
-def direct(exact: Floats, n: Any, s: Floats, *, dtype: DType, arithmetic: Arithmetic) -> Floats:
-    """E for every element of a result of `dtype`; `exact`, `n` and `s` have its shape (or broadcast to it)."""
+def direct(
+    exact: Floats, n: Any, s: Floats, *, dtype: DType, arithmetic: Arithmetic, probable: bool = False
+) -> Floats:
+    """E for every element of a result of `dtype`; `exact`, `n` and `s` have its shape (or broadcast to it).
+
+    probable: what independent roundings are expected to keep within, instead of what is proven.
+    """
     u_acc = arithmetic.unit("accumulator", dtype.u)
     u_in, u_part = arithmetic.unit("inputs", 0.0), arithmetic.unit("partial_sums", 0.0)
-    step, limit = arithmetic.range((dtype.smallest_subnormal, dtype.largest))
+    step, limit = arithmetic.range(
+        (dtype.smallest_normal if arithmetic.flushes else dtype.smallest_subnormal, dtype.largest)
+    )
     n = np.asarray(n, dtype=np.float64)
+    roundings = np.minimum(n, LAMBDA * np.sqrt(n)) if probable else n
+    summed = gamma(2 * roundings, 2 * u_acc) if arithmetic.truncates else gamma(roundings, u_acc)
     with np.errstate(invalid="ignore", over="ignore"):
-        e = ((1 + u_in) ** 2 * (1 + gamma(n, u_acc)) - 1) * s
+        e = ((1 + u_in) ** 2 * (1 + summed) - 1) * s
         if u_part:
-            e = e + gamma(n, u_part) * (s + e)
-        e = e + dtype.u * (np.abs(exact) + e) + (2 * n + 1) * step * np.maximum(1, np.sqrt(s))
+            e = e + gamma(roundings, u_part) * (s + e)
+        e = e + dtype.u * (np.abs(exact) + e) + (2 * n + 1) * step * (1 + summed)
         e = np.where(s == 0, 0.0, np.where(np.isnan(e), np.inf, e))  # S = 0: nothing to round
         overflows = (np.abs(exact) + e > dtype.largest) | (s + e > limit)
         return np.where(overflows & (s > 0), np.inf, e)  # then infinity is legal
@@ -65,7 +74,7 @@ def direct(exact: Floats, n: Any, s: Floats, *, dtype: DType, arithmetic: Arithm
 
 def fft(exact: Floats, norms: Floats, g: Geometry, *, summed: int, dtype: DType) -> Floats:
     """E for a result computed by Fourier transforms; `norms` is the sum of ||a|| ||b|| over the `summed` pairs."""
-    length = sum(math.log2(2 * (i + lo + hi + k)) for i, (lo, hi), k in _extents(g))
+    length = sum(math.log2(extent) for extent in extents(g))
     u = dtype.u
     factor = math.expm1(3 * length * math.log1p(FFT_STAGE * u) + math.log1p(math.sqrt(5) * u))
     e = norms * ((1 + factor) * (1 + gamma(summed + 1, u)) - 1) * (1 + 2.0**-40)
@@ -73,10 +82,21 @@ def fft(exact: Floats, norms: Floats, g: Geometry, *, summed: int, dtype: DType)
     return bound
 
 
-def _extents(g: Geometry) -> Any:
-    """Per axis: input size, padding as far as it is positive, reach of the kernel: what a transform may have to hold."""
-    pads = [(max(lo, 0), max(hi, 0)) for lo, hi in g.padding]
-    return zip(g.size, pads, g.kernel_reach, strict=True)
+def winograd(
+    exact: Floats, amplified: Floats, roundings: int, *, dtype: DType, arithmetic: Arithmetic
+) -> Floats:
+    """E for a result whose products reach it through Winograd's transforms, `amplified` in sum, after `roundings`."""
+    u_acc, u_in = arithmetic.unit("accumulator", dtype.u), arithmetic.unit("inputs", 0.0)
+    summed = gamma(2 * roundings, 2 * u_acc) if arithmetic.truncates else gamma(roundings, u_acc)
+    e = ((1 + u_in) ** 2 * (1 + summed) - 1) * amplified * (1 + 2.0**-40)
+    bound: Floats = e + dtype.u * (np.abs(exact) + e)
+    return bound
+
+
+def extents(g: Geometry) -> list[int]:
+    """Per axis: the length that a transform of a whole map may have, a power of two at most doubling it."""
+    pads = (max(lo, 0) + max(hi, 0) for lo, hi in g.padding)
+    return [2 * (i + p + k) for i, p, k in zip(g.size, pads, g.kernel_reach, strict=True)]
 
 
 def oracle_error(n: Any, s: Floats, quantum: float) -> Floats:

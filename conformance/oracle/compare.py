@@ -1,8 +1,9 @@
 """A computed result against the right one: evidence with a grade, without a tolerance.
 
-Grades, best first: EXACT (bitwise; demanded where no sum can round), EXACT_ROUNDED (the exact value rounded once), RINT (a
-transform whose proven error is below one half: rounded to integers it is exact), PROVEN (inside the bound of the
-arithmetic class), FAIL.
+Grades, best first: EXACT (bitwise; demanded where no sum can round), EXACT_ROUNDED (the exact value rounded once; demanded
+where no sum can round but the result does), RINT (a transform whose proven error is below one half: rounded to integers
+it is exact), PROVEN (inside the bound of the arithmetic class), SUSPICIOUS (inside it, but farther off than independent
+roundings are believed to take a result), FAIL.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from conformance.oracle.expectation import Expected
 
-__all__ = ["Evidence", "Grade", "compare", "identical", "sizes", "wrong"]
+__all__ = ["Evidence", "Grade", "compare", "identical", "rounded_once", "sizes", "wrong"]
 
 
 class Grade(enum.IntEnum):
@@ -28,6 +29,7 @@ class Grade(enum.IntEnum):
     EXACT_ROUNDED = 1
     RINT = 2
     PROVEN = 3
+    SUSPICIOUS = 4
     FAIL = 5
 
 
@@ -72,23 +74,34 @@ def sizes(quantity: str, got: tuple[int, ...], expected: tuple[int, ...]) -> Evi
     return wrong(quantity, f"{quantity} has shape {got}, the geometry gives {expected}")
 
 
-def compare(got: NDArray[Any], expected: Expected) -> Evidence:
-    """Judge one tensor; the worst element is the one that is farthest beyond its bound."""
+def compare(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_] | None = None) -> Evidence:
+    """Judge one tensor; the worst element is the one that is farthest beyond its bound.
+
+    where: the elements that are judged (all of them).
+    """
     if got.shape != expected.exact.shape:
         return sizes(expected.quantity, got.shape, expected.exact.shape)
     values = got.astype(np.float64)
     if np.array_equal(values, expected.exact):
         return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=expected.certificate)
-    bound, grade = _demanded(expected)
+    target, bound = _demanded(expected)
+    if where is not None:
+        values = np.where(where, values, target)
     bound = np.where(np.isnan(values) & ~expected.may_overflow, 0.0, bound)  # NaN is within no bound
-    evidence = _worst(expected.quantity, values, expected.exact, bound, grade, expected.certificate)
-    if evidence.grade is Grade.PROVEN and np.array_equal(
-        values, expected.whole.dtype.rounded(expected.exact)
-    ):
-        return Evidence(
-            quantity=expected.quantity, grade=Grade.EXACT_ROUNDED, certificate=expected.certificate
-        )
-    return evidence
+    certificate = expected.certificate if where is None else float(np.mean(expected.certain & where))
+    evidence = _worst(expected.quantity, values, target, bound, certificate)
+    return evidence if not evidence.ok else dataclasses.replace(evidence, grade=_grade(values, expected, where))
+
+
+def rounded_once(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_]) -> Evidence:
+    """Are the elements `where` no sum can round the exact value, rounded once to the dtype?"""
+    if not where.any():
+        return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=0.0)
+    right = expected.whole.dtype.rounded(expected.exact)
+    values = np.where(where, got.astype(np.float64), right)
+    evidence = _worst(expected.quantity, values, right, np.zeros_like(right), float(np.mean(where)))
+    rounded = bool(np.any(where & (right != expected.exact)))
+    return dataclasses.replace(evidence, grade=max(evidence.grade, Grade(rounded)))
 
 
 def identical(quantity: str, got: NDArray[Any], reference: NDArray[Any], note: str = "") -> Evidence:
@@ -102,27 +115,43 @@ def identical(quantity: str, got: NDArray[Any], reference: NDArray[Any], note: s
     if np.array_equal(a, b, equal_nan=True):
         return Evidence(quantity=quantity, grade=Grade.EXACT)
     bound = np.where(np.isnan(a) & np.isnan(b), np.inf, 0.0)
-    return dataclasses.replace(_worst(quantity, a, b, bound, Grade.EXACT, 1.0), note=note)
+    return dataclasses.replace(_worst(quantity, a, b, bound, 1.0), note=note)
 
 
-def _demanded(expected: Expected) -> tuple[NDArray[np.float64], Grade]:
-    """The largest deviation allowed, element by element, and the grade of what keeps within it."""
-    if expected.direct and expected.unrounded:
-        return np.zeros_like(expected.exact), Grade.EXACT
-    rint = bool(np.all(expected.bound < 0.5)) and expected.whole.quantum == 1
-    return expected.bound, Grade.RINT if rint else Grade.PROVEN
+def _demanded(expected: Expected) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(value, largest deviation from it) that is demanded of each element."""
+    if not expected.direct:
+        return expected.exact, expected.bound
+    if expected.unrounded:
+        return expected.exact, np.zeros_like(expected.exact)
+    once = expected.rounded_once
+    target = np.where(once, expected.whole.dtype.rounded(expected.exact), expected.exact)
+    return target, np.where(once, 0.0, expected.bound)
+
+
+def _grade(values: NDArray[np.float64], expected: Expected, where: NDArray[np.bool_] | None) -> Grade:
+    """The grade of a result that is not wrong: that of its worst element."""
+    with np.errstate(invalid="ignore"):
+        inexact = values != expected.whole.dtype.rounded(expected.exact)
+        inexact &= True if where is None else where
+        if not inexact.any():
+            return Grade.EXACT_ROUNDED
+        if not expected.direct:
+            rint = expected.whole.quantum == 1 and bool(np.all(expected.bound[inexact] < 0.5))
+            return Grade.RINT if rint else Grade.PROVEN
+        likely = np.abs(values - expected.exact) <= expected.probable
+        return Grade.PROVEN if np.all(likely | ~inexact | np.isinf(expected.bound)) else Grade.SUSPICIOUS
 
 
 def _worst(
     quantity: str,
     got: NDArray[np.float64],
-    exact: NDArray[np.float64],
+    right: NDArray[np.float64],
     bound: NDArray[np.float64],
-    grade: Grade,
     certificate: float,
 ) -> Evidence:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        error = np.where(got == exact, 0.0, np.abs(got - exact))
+        error = np.where(got == right, 0.0, np.abs(got - right))
         ratio = np.where(error == 0, 0.0, error / bound)
     ratio = np.where(
         np.isnan(error), np.where(np.isinf(bound), 0.0, np.inf), np.where(np.isinf(bound), 0.0, ratio)
@@ -134,10 +163,10 @@ def _worst(
     index = tuple(int(i) for i in np.unravel_index(at, got.shape))
     return Evidence(
         quantity=quantity,
-        grade=Grade.FAIL if bad.any() else grade,
+        grade=Grade.FAIL if bad.any() else Grade.EXACT,
         index=index,
         got=float(got[index]),
-        expected=float(exact[index]),
+        expected=float(right[index]),
         error_over_bound=float(ratio[index]),
         wrong=bad if bad.any() else None,
         certificate=certificate,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.oracle import bounds
+from conformance.oracle import bounds, transforms
 from conformance.oracle.arithmetic import PRECISION, Arithmetic
 from conformance.oracle.vectorised import Layer, counts
-from conformance.problem import DType, Geometry, Operands
+from conformance.problem import QUANTITIES, DType, Geometry, Operands
 
 __all__ = ["Expectation", "Expected"]
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 _FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("x", "delta"), "db": ("delta",)}
 
@@ -24,8 +25,9 @@ _FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("x", "delta"), "db": (
 class Expectation:
     """The right results of one convolution in one dtype and arithmetic class: `expectation["dx"]` is an `Expected`.
 
-    quantum: the lattice of the operands (1 for integers); 0 if they are on none.  amplitude: a magnitude that no operand
-    exceeds, if one is known.
+    arithmetic: one class, or one a quantity.  quantum: the lattice of the operands (1 for integers); 0 if they are on
+    none.  amplitude: a magnitude that no operand exceeds, if one is known.  independent: are the operands random mantissas
+    and signs, so that roundings are independent (`Expected.probable`)?
     """
 
     def __init__(
@@ -34,13 +36,17 @@ class Expectation:
         operands: Operands,
         *,
         dtype: DType,
-        arithmetic: Arithmetic,
+        arithmetic: Arithmetic | Mapping[str, Arithmetic],
         quantum: float,
         amplitude: float | None = None,
+        independent: bool = False,
     ) -> None:
-        self._amplitude = amplitude
+        self._amplitude, self.independent = amplitude, independent
         self.g, self.operands = g, operands
-        self.dtype, self.arithmetic, self.quantum = dtype, arithmetic, quantum
+        self.dtype, self.quantum = dtype, quantum
+        self.arithmetic = (
+            dict.fromkeys(QUANTITIES, arithmetic) if isinstance(arithmetic, Arithmetic) else arithmetic
+        )
         self.layer = Layer.of(g, operands)
         self._known: dict[str, Expected] = {}
 
@@ -65,14 +71,20 @@ class Expectation:
         return {name: _smallest(a.astype(np.float64)) for name, a in self.operands.items()}
 
     @functools.cached_property
+    def dense(self) -> bool:
+        """Is no element of x, w or delta zero?"""
+        return all(np.all(a) for name, a in self.operands.items() if name != "b")
+
+    @functools.cached_property
+    def present(self) -> Layer:
+        """The layer of ones where operands are not zero: its results count the products that matter."""
+        o = self.operands
+        b = None if o.b is None else o.b != 0
+        return Layer(self.g, o.x != 0, o.w != 0, b, o.delta != 0)
+
+    @functools.cached_property
     def magnitudes(self) -> Layer:
         return self.layer.magnitudes()
-
-    @property
-    def precision(self) -> int:
-        """The bits that the narrowest format on the way keeps: sums of at most 2^precision units never round."""
-        formats = (self.arithmetic.accumulator, self.arithmetic.inputs, self.arithmetic.partial_sums)
-        return min(self.dtype.p, *(PRECISION[f] for f in formats if f is not None), 53)
 
 
 class Expected:
@@ -80,6 +92,7 @@ class Expected:
 
     def __init__(self, whole: Expectation, quantity: str) -> None:
         self.whole, self.quantity = whole, quantity
+        self.arithmetic = whole.arithmetic[quantity]
         self.exact: Floats = getattr(whole.layer, quantity)
         self.n = counts(whole.g)[quantity]
 
@@ -92,91 +105,147 @@ class Expected:
     @property
     def direct(self) -> bool:
         """Is it computed as plain sums, in whatever order?  A bias gradient always is."""
-        return self.whole.arithmetic.algorithm == "direct" or self.quantity == "db"
+        return self.arithmetic.algorithm == "direct" or self.quantity == "db"
 
     @property
     def quantum(self) -> float:
         """The unit of which every value is a multiple."""
         return self.whole.quantum ** len(_FACTORS[self.quantity])
 
+    # ---- exact regimes ----
     @functools.cached_property
     def unrounded(self) -> bool:
-        """Does every element lie in the exact regime: S <= 2^p units, so that no sum in any order can round?
+        """Does every element lie in the exact regime: S <= 2^p units, so that no sum in any order can round?"""
+        return bool(np.all(self.settled))
+
+    @functools.cached_property
+    def settled(self) -> Mask:
+        """Where the result must be exact: S <= 2^p units, p the precision of the narrowest format on the way."""
+        return self.within(self.precision)
+
+    @functools.cached_property
+    def rounded_once(self) -> Mask:
+        """Where the result must be the exact value rounded once: no sum can round, however narrow the dtype is."""
+        settled = self.within(self._kept)
+        plain = self.arithmetic.inputs is None and not self.arithmetic.truncates and self._kept >= self.whole.dtype.p
+        return settled | self.single if plain else settled
+
+    @functools.cached_property
+    def single(self) -> Mask:
+        """Where at most one product is not zero, and neither it nor its operands are subnormal: it is rounded once."""
+        if self.whole.dense and not self._few:
+            return np.zeros(self.exact.shape, bool)
+        terms: Floats = getattr(self.whole.present, self.quantity)
+        return (terms <= 1) & ((self.s >= self.whole.dtype.smallest_normal) | (self.s == 0))
+
+    @property
+    def _few(self) -> bool:
+        """May any element have but one term?"""
+        return bool(self.n.size) and int(self.n.min()) <= 1
+
+    @property
+    def precision(self) -> int:
+        """The bits that the narrowest format on the way keeps, the result's included."""
+        return min(self._kept, self.whole.dtype.p)
+
+    @property
+    def _kept(self) -> int:
+        """The bits that the narrowest format of the sums keeps."""
+        a = self.arithmetic
+        formats = [f for f in (a.accumulator or self.whole.dtype.code, a.inputs, a.partial_sums) if f is not None]
+        return min(PRECISION[f] for f in formats)
+
+    def within(self, bits: int) -> Mask:
+        """Where S <= 2^bits units, nothing overflows, and the unit itself is a number that is kept.
 
         First by a cheap ceiling of S (largest n times the largest magnitudes), then by S itself.
         """
-        limit = 2.0**self.whole.precision * self.quantum
+        least, most = self._range
+        limit = min(2.0 ** min(bits, 53) * self.quantum, most)
+        if not self.quantum or self.quantum < least:
+            return np.zeros(self.exact.shape, bool)
+        if self._ceiling <= limit:
+            return np.ones(self.exact.shape, bool)
+        return self.s <= limit
+
+    @functools.cached_property
+    def _range(self) -> tuple[float, float]:
+        """(least unit that is kept exactly, largest sum that does not overflow) of all formats on the way."""
+        kept = self.whole.dtype.smallest_normal if self.arithmetic.flushes else self.whole.dtype.smallest_subnormal
+        return self.arithmetic.range((kept, self.whole.dtype.largest))
+
+    @functools.cached_property
+    def _ceiling(self) -> float:
+        """A number that no S exceeds."""
         if not self.exact.size:
-            return True
-        if not limit:
-            return False
+            return 0.0
         ceiling = float(self.n.max()) * math.prod(
             self.whole.largest[name] for name in _FACTORS[self.quantity]
         )
-        if self.quantity == "y" and self.whole.operands.b is not None:
-            ceiling += self.whole.largest["b"]
-        return ceiling <= limit or bool(np.all(self.s <= limit))
+        biased = self.quantity == "y" and self.whole.operands.b is not None
+        return ceiling + (self.whole.largest["b"] if biased else 0.0)
 
+    # ---- bounds ----
     @functools.cached_property
     def bound(self) -> Floats:
         """How far a correct implementation of the arithmetic class may be from `exact`."""
-        whole = self.whole
         reference = bounds.oracle_error(self.n, self.s, self.quantum)
-        if not self.direct:
-            norms, summed = self._norms()
-            return bounds.fft(self.exact, norms, whole.g, summed=summed, dtype=whole.dtype) + reference
-        direct = bounds.direct(self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=whole.arithmetic)
-        return reference + direct + self._lost_inputs
+        own = self._direct_bound() if self.direct else self._direct_bound() + transforms.bound(self)
+        return reference + np.where(self.may_overflow, np.inf, own)
+
+    @functools.cached_property
+    def probable(self) -> Floats:
+        """How far independent roundings are believed to take it; at most `bound`, which it is where they are not."""
+        if not self.whole.independent:
+            return self.bound
+        reference = bounds.oracle_error(self.n, self.s, self.quantum)
+        return np.minimum(self.bound, reference + self._direct_bound(probable=True))
+
+    def _direct_bound(self, *, probable: bool = False) -> Floats:
+        whole = self.whole
+        return self._lost_inputs + bounds.direct(
+            self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=self.arithmetic, probable=probable
+        )
 
     @property
     def _lost_inputs(self) -> Floats:
-        """What inputs rounded to a narrow format lose where they underflow: step/2 of each, times the other operand."""
-        if self.whole.arithmetic.inputs is None:
+        """What operands lose that underflow before they are multiplied: a step of each, times the other operand."""
+        a = self.arithmetic
+        if a.inputs is None and not a.flushes:
             return np.zeros(1)
-        step = Arithmetic(inputs=self.whole.arithmetic.inputs).range((0.0, math.inf))[0]
+        step = a.range((self._range[0] if a.flushes else 0.0, math.inf))[0]
         others = sum(self.whole.largest[name] for name in _FACTORS[self.quantity])
         return np.asarray(self.n * step * (others + step))
 
-    @property
-    def may_overflow(self) -> NDArray[np.bool_]:
+    @functools.cached_property
+    def may_overflow(self) -> Mask:
         """Where a sum may legally overflow, so that infinity and NaN are no mistake."""
-        limit = self.whole.arithmetic.range((0.0, self.whole.dtype.largest))[1]
-        return np.asarray(self.s * (1 + 2.0**-5) > limit)
+        limit = self._range[1]
+        reached = self.s * (1 + 2.0**-5) > limit
+        return reached if self.direct else reached | (transforms.peak(self) > limit)
+
+    @property
+    def certificate(self) -> float:
+        """The power certificate: the share of elements in which a product added, dropped or moved is certain to be seen."""
+        if self.direct and self.whole.dense and self.unrounded:
+            return float(self._reads.any())
+        return float(np.mean(self.certain)) if self.certain.size else 0.0
 
     @functools.cached_property
-    def certificate(self) -> float:
-        """The power certificate: the share of elements in which a product added, dropped or moved is certain to be seen.
-
-        In the exact regime all of them, if any product is read at all; else those whose bound is below half the
-        smallest product.
-        """
-        read = self.n > (self.quantity == "y" and self.whole.g.bias != "none")
-        if not read.any():
-            return 0.0
-        if self.unrounded and self.direct:
-            return 1.0
+    def certain(self) -> Mask:
+        """Where a wrong product is certain to be seen: where what is allowed stays below half the smallest product."""
+        read = self._reads if self.whole.dense else self._reads & (self.s > 0)
         least = math.prod(self.whole.smallest[name] for name in _FACTORS[self.quantity])
-        return float(np.mean(read & (2 * self.bound < least)))
+        off = self.bound
+        if self.direct:
+            rounding = 2 * self.whole.dtype.u * np.abs(self.exact) + self.whole.dtype.smallest_subnormal
+            off = np.where(self.settled, 0.0, np.where(self.rounded_once, rounding, off))
+        return np.asarray(read & (2 * off < least))
 
-    def _norms(self) -> tuple[Floats, int]:
-        """Sum of ||a|| ||b|| over the pairs that an element's transforms sum, spatial axes kept as 1; and their number."""
-        g, o = self.whole.g, self.whole.operands
-        x, w, delta = (_norm(a, g.rank) for a in (o.x, o.w, o.delta))  # (N, C), (M, C/G), (N, M)
-        x = x.reshape(g.batch, g.groups, g.channels // g.groups)
-        w = w.reshape(g.groups, g.maps // g.groups, g.channels // g.groups)
-        delta = delta.reshape(g.batch, g.groups, g.maps // g.groups)
-        pairs = {
-            "y": (np.einsum("ngc,gmc->ngm", x, w), (g.batch, g.maps), g.channels // g.groups),
-            "dx": (np.einsum("ngm,gmc->ngc", delta, w), (g.batch, g.channels), g.maps // g.groups),
-            "dw": (np.einsum("ngc,ngm->gmc", x, delta), (g.maps, g.channels // g.groups), g.batch),
-        }
-        norms, shape, summed = pairs[self.quantity]
-        return norms.reshape(*shape, *(1,) * g.rank), summed
-
-
-def _norm(a: Any, rank: int) -> Floats:
-    norms: Floats = np.sqrt((a.astype(np.float64) ** 2).sum(axis=tuple(range(a.ndim - rank, a.ndim))))
-    return norms
+    @property
+    def _reads(self) -> Mask:
+        """Where any product is read at all."""
+        return np.asarray(self.n > (self.quantity == "y" and self.whole.g.bias != "none"))
 
 
 def _smallest(a: Floats) -> float:

@@ -18,7 +18,7 @@ token          meaning                                                      left
 ``corr``       correlation, or ``conv``: true convolution                   corr
 ``bias=tied``  or ``none``, ``untied``                                      tied
 ``f32``        or ``f64``, ``f16``, ``bf16``                                f64
-``fill=real``  data regime: ``small``, ``real``, ``sparse``, ``unit``       small
+``fill=real``  data, one of `fills.FILLS`                                   small
 ``mem=c``      memory layout: ``c``, ``fortran``, ``sliced``,               c
                ``reversed``, ``channels-last``, ``broadcast``
 ``seed=7``     of the operands                                              0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from conformance.errors import GeometryError
 from conformance.problem.dtypes import DType, dtype_of
-from conformance.problem.fills import FILLS, INTEGER_FILLS, amplitude, draw
+from conformance.problem.fills import FILLS, INTEGER_FILLS, REGIMES, Source, bits
 from conformance.problem.geometry import Geometry
 from conformance.problem.memory import MEMORIES, laid_out
 from conformance.problem.notation import parse_fields, write_line
@@ -107,29 +107,45 @@ class Problem:
         return self.fill in INTEGER_FILLS
 
     @property
+    def rounding(self) -> bool:
+        """Are the data a numeric regime, on which only rounding is judged?"""
+        return self.fill in REGIMES
+
+    @functools.cached_property
+    def source(self) -> Source:
+        """What draws its operands."""
+        return Source(
+            fill=self.fill,
+            dtype=self.format,
+            seed=self.seed,
+            geometry=self.geometry,
+            summands=summands(self.geometry),
+        )
+
+    @property
     def amplitude(self) -> int:
-        """The largest magnitude in the operands: 1 for real data."""
-        return amplitude(self.fill, self.format, summands(self.geometry)) if self.integers else 1
+        """The largest magnitude in the operands of an integer fill."""
+        return self.source.amplitude
 
     @property
     def quantum(self) -> float:
         """The lattice of the operands: every value is an integer multiple of it (numerics.md, "Exact regimes")."""
-        return 1.0 if self.integers else self.format.u
+        return 2.0**self.source.exponent
 
     @functools.cached_property
     def operands(self) -> Operands:
         """x, w, b and delta, read-only, in this problem's memory layout."""
         shapes = {name: self._drawn_shape(name) for name in OPERANDS}
         counts = [0 if shape is None else math.prod(shape) for shape in shapes.values()]
-        flat = draw(
-            self.fill, sum(counts), dtype=self.format, seed=self.seed, summands=summands(self.geometry)
-        )
+        words = bits(self.seed, sum(counts))
         arrays: dict[str, Array | None] = {}
         for (name, shape), end, count in zip(
             shapes.items(), itertools.accumulate(counts), counts, strict=True
         ):
             arrays[name] = (
-                None if shape is None else self._lay_out(name, flat[end - count : end].reshape(shape))
+                None
+                if shape is None
+                else self._lay_out(name, self.source.values(name, words[end - count : end], shape))
             )
         return Operands(**arrays)  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ from conformance.adapter.doctor import Remark
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status, joined
 from conformance.errors import ReportError
+from conformance.oracle import Grade
 from conformance.spec import REGISTRY, Clause, Severity
 
 __all__ = ["SCHEMA", "Report", "Row", "read", "record", "schema"]
@@ -107,6 +108,8 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
     graded = [j for j in ran if j.grade]
     status = Status.BROKEN_ADAPTER if broken else joined(j.status for j in judgements)
     telling = next((j.note for j in judgements if j.status is status and j.note), "")
+    if clause.severity is Severity.INFO:
+        telling = "; ".join(sorted({j.note for j in judgements if j.note}))
     return Row(
         clause=clause,
         status=status,
@@ -115,11 +118,13 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
         unsupported=len(judgements) - len(ran),
         grade=max(graded, key=lambda j: _GRADES.index(j.grade)).grade if graded else "",
         error_over_bound=max((j.error_over_bound for j in graded), default=0.0),
-        reason=telling if status in (Status.UNSUPPORTED, Status.BROKEN_ADAPTER) else "",
+        reason=telling
+        if status in (Status.UNSUPPORTED, Status.BROKEN_ADAPTER) or clause.severity is Severity.INFO
+        else "",
     )
 
 
-_GRADES = ("EXACT", "EXACT_ROUNDED", "RINT", "PROVEN", "FAIL")
+_GRADES = tuple(grade.name for grade in Grade)
 
 
 # ---- JSON lines ----

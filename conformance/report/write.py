@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +19,7 @@ from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
 from conformance.engine.run import Event, Run
 from conformance.errors import OutputError
+from conformance.oracle.arithmetic import Arithmetic, described
 from conformance.problem import DTYPES
 from conformance.report.model import SCHEMA, Report, record
 from conformance.report.table import rendered
@@ -112,8 +113,12 @@ def _described(session: Session) -> dict[str, Any]:
         "name": session.name,
         "versions": session.versions(),
         "capabilities": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in claims.items()},
-        "arithmetic": {DTYPES[d].name: str(able.arithmetic_of(d)) for d in DTYPES if d in able.dtypes},
+        "arithmetic": {DTYPES[d].name: _declared(able.arithmetic_of(d)) for d in DTYPES if d in able.dtypes},
     }
+
+
+def _declared(classes: Mapping[str, Arithmetic] | None) -> str:
+    return "not declared" if classes is None else described(classes)
 
 
 def write_markdown(report: Report, folder: Path) -> None:

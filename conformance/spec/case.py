@@ -7,7 +7,7 @@ problem's own results and for variants (a permuted batch, x + v, another memory 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,12 +98,12 @@ class Case:
         problem: Problem,
         answer: Callable[[Question], Answer],
         *,
-        arithmetic: Arithmetic,
+        arithmetic: Arithmetic | Mapping[str, Arithmetic],
         offered: frozenset[str],
         claims: Callable[[Geometry], bool],
     ) -> None:
         self.problem, self.g, self.operands = problem, problem.geometry, problem.operands
-        self.arithmetic, self.offered, self.claims = arithmetic, offered, claims
+        self._arithmetic, self.offered, self.claims = arithmetic, offered, claims
         self._answer = answer
         self._known: dict[Any, Answer | Raised | NotOffered | TimedOut] = {}
 
@@ -124,9 +124,10 @@ class Case:
             self.g,
             self.operands,
             dtype=p.format,
-            arithmetic=self.arithmetic,
+            arithmetic=self._arithmetic,
             quantum=p.quantum,
-            amplitude=p.amplitude,
+            amplitude=p.amplitude if p.integers else None,
+            independent=p.fill == "real",
         )
 
     @functools.cached_property
@@ -146,7 +147,7 @@ class Case:
         n = int(expected.n.max()) if expected.n.size else 0
         n -= quantity == "y" and self.g.bias != "none"  # counted apart
         a = self.problem.amplitude
-        return bool(HEADROOM * (n * a * a + a) <= 2**self.expected.precision)
+        return bool(HEADROOM * (n * a * a + a) <= 2**expected.precision)
 
     def settled(self, quantity: str, result: Array) -> Array:
         """A result of exact data in float64; a transform's is rounded to the integers that its error cannot leave."""

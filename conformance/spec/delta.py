@@ -27,7 +27,8 @@ __all__: list[str] = []
     readers=[7, 10, 11],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
-    yield compare(case["dx"], case.expected["dx"])
+    if case.problem.integers:  # how real data may be rounded is said in chapter NUM
+        yield compare(case["dx"], case.expected["dx"])
 
 
 @clause(

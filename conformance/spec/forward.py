@@ -26,7 +26,8 @@ __all__: list[str] = []
     readers=[13, 15, 18],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
-    yield compare(case["y"], case.expected["y"])
+    if case.problem.integers:  # how real data may be rounded is said in chapter NUM
+        yield compare(case["y"], case.expected["y"])
 
 
 @clause(

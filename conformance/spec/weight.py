@@ -25,7 +25,8 @@ __all__: list[str] = []
     readers=[7, 13],
 )
 def equals_definition(case: Case) -> Iterator[Evidence]:
-    yield compare(case["dw"], case.expected["dw"])
+    if case.problem.integers:  # how real data may be rounded is said in chapter NUM
+        yield compare(case["dw"], case.expected["dw"])
 
 
 @clause(
