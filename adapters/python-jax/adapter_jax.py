@@ -38,9 +38,21 @@ NCHW = Capabilities(
     biases=frozenset({"none", "tied", "untied"}),
     convention="both",
     empty_batch=True,
-    # y, dx and dw are summed in float32 and rounded once; but y is rounded before the bias is added and again
-    # after, and db is summed in the narrow format itself
-    arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
+    # dx and dw are summed in float32 and rounded once; y is rounded before the bias is added and again after, and db
+    # is summed in the narrow format itself.  XLA's threads flush subnormal numbers; those of float16 are none in
+    # float32.
+    arithmetic={
+        **dict.fromkeys(("f64", "f32"), Arithmetic(flushes=True)),
+        **{
+            code: {
+                **dict.fromkeys(("dx", "dw"), Arithmetic(accumulator="f32", flushes=code == "bf16")),
+                **dict.fromkeys(
+                    ("y", "db"), Arithmetic(accumulator="f32", partial_sums=code, flushes=code == "bf16")
+                ),
+            }
+            for code in ("f16", "bf16")
+        },
+    },
 )
 
 

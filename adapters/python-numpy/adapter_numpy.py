@@ -24,7 +24,10 @@ class NumPy(Adapter):
         biases=frozenset({"none", "tied", "untied"}),
         convention="both",
         empty_batch=True,
-        arithmetic={"float16": Arithmetic(accumulator="f32"), "bfloat16": Arithmetic(accumulator="f32")},
+        arithmetic={
+            **dict.fromkeys(("float64", "float32"), Arithmetic()),
+            **dict.fromkeys(("float16", "bfloat16"), Arithmetic(accumulator="f32")),
+        },
     )
 
     def versions(self) -> Mapping[str, str]:

@@ -36,8 +36,13 @@ WHOLE = Capabilities(
     w_layout="HWIO",
     empty_batch=True,
     # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw
-    # round partial sums, and db is summed in the narrow format itself
-    arithmetic={code: Arithmetic(accumulator="f32", partial_sums=code) for code in ("f16", "bf16")},
+    # round partial sums, and db is summed in the narrow format itself.  Its threads flush subnormal numbers; those of
+    # float16 are none in float32.
+    arithmetic={
+        **dict.fromkeys(("f64", "f32"), Arithmetic(flushes=True)),
+        "f16": Arithmetic(accumulator="f32", partial_sums="f16"),
+        "bf16": Arithmetic(accumulator="f32", partial_sums="bf16", flushes=True),
+    },
 )
 
 

@@ -25,6 +25,17 @@ Function = Callable[..., Tensor]
 CONV: dict[int, Function] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 GRAD_INPUT: dict[int, Function] = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
 GRAD_WEIGHT: dict[int, Function] = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
+# Where oneDNN has no 16-bit kernels for the processor, sums are kept in float32, but col2im adds up dx, and a loop over
+# the batch dw, in the dtype itself; an untied bias is added to y after it was rounded.
+NARROW = {
+    code: {
+        **dict.fromkeys(("y", "dx", "dw"), Arithmetic(accumulator="f32", partial_sums=code)),
+        "db": Arithmetic(accumulator="f32"),
+    }
+    for code in ("f16", "bf16")
+}
+ARITHMETIC = {"f64": Arithmetic(), "f32": Arithmetic(), **NARROW}
+
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -50,12 +61,7 @@ class Torch(Adapter):
             biases=frozenset({"none", "tied", "untied"}),
             convention="both",
             empty_batch=True,
-            # Where oneDNN has no 16-bit kernels for the processor, y is summed in float32, but col2im adds up
-            # dx, and loops over the batch add up dw and db, in the dtype itself.
-            arithmetic={
-                "float16": Arithmetic(accumulator="f32", partial_sums="f16"),
-                "bfloat16": Arithmetic(accumulator="f32", partial_sums="bf16"),
-            },
+            arithmetic=ARITHMETIC,
         )
 
     def versions(self) -> dict[str, str]:

@@ -69,7 +69,7 @@ def classes(axis: Axis) -> tuple[str, ...]:
 def _axes() -> dict[tuple[str, ...], tuple[Axis, ...]]:
     """All small axes on which the kernel fits, by their classes."""
     found: dict[tuple[str, ...], list[Axis]] = defaultdict(list)
-    trials = itertools.product(range(2, 12), range(1, 6), range(1, 7), range(6), range(6), (1, 2))
+    trials = itertools.product(range(2, 12), range(1, 6), range(1, 7), range(6), range(6), (1, 2, 3))
     for size, kernel, stride, lo, hi, dilation in trials:
         if kernel <= size and size + lo + hi > dilation * (kernel - 1) and (kernel > 1 or dilation == 1):
             axis = (size, kernel, stride, (lo, hi), dilation)
@@ -160,7 +160,7 @@ def text() -> str:
 def _problem(rank: int, number: int, row: dict[str, Any]) -> Problem:
     axes = [_axis(rank, axis, number, row) for axis in range(rank)]
     groups, channels, maps = {
-        "1": (1, 2 + number % 3, 3 + number % 2) if rank < 3 else (1, 2, 3),
+        "1": (1, (2, 3, 5)[number % 3], (3, 5)[number % 2]) if rank < 3 else (1, 2, 3),
         ">1": (2, 4, 6),
         "depthwise": (3, 3, 3),
         "multiplier": (2, 2, 4),
@@ -189,15 +189,21 @@ def _problem(rank: int, number: int, row: dict[str, Any]) -> Problem:
 
 
 def _axis(rank: int, axis: int, number: int, row: dict[str, Any]) -> Axis:
-    """Of all axes with the row's classes the one nearest to the usual sizes, which differ from axis to axis."""
+    """Of all axes with the row's classes the one nearest to the usual sizes, which differ from axis to axis.
+
+    So do padding and dilation, where their classes leave a choice: an axis that is taken for another must show.
+    """
     usual = _USUAL[rank][axis] - (3 if row["kernel"] == "input" else 0)
     kernel = _KERNEL[row["kernel"]] + (
         2 * ((axis + number) % 2) if rank < 3 else axis % 2 if row["kernel"] == "input" else 0
     )
 
+    turn = (axis + number) % 2
+
     def distance(a: Axis) -> tuple[int, ...]:
         size, k, stride, (lo, hi), dilation = a
-        return abs(size - usual) + 2 * abs(k - kernel) + lo + hi, stride, dilation, lo
+        unusual = abs(dilation - 2 - turn) * (dilation > 1) + abs(lo - 1 - turn) * (lo > 0)
+        return abs(size - usual) + 2 * abs(k - kernel) + max(lo, hi) + 2 * unusual, stride, dilation, lo
 
     return min(_axes()[tuple(row[name] for name in _PER_AXIS)], key=distance)
 

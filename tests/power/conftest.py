@@ -33,6 +33,9 @@ PROBLEMS = (
     "2d n2 c2 m2 i5x5 k2x2 p-1:1x1:0 conv f64 mem=broadcast seed=11",
     "3d n2 c2 m4 g2 i4x3x5 k2x3x2 s2x1x3 p1x1x0 d1x1x2 conv f16 seed=12",
     "3d n1 c2 m3 i3x4x3 k2x2x2 f64 fill=real seed=13",
+    "2d n2 c2 m3 i5x4 k2x3 f32 fill=gaps seed=14",
+    "1d n2 c3 m2 i8 k3 p1 f64 fill=huge seed=15",
+    "2d n1 c2 m2 i6x5 k3x2 f16 fill=wide seed=16",
 )
 """Every feature, dtype, fill and memory layout, small: the corpus would take four seconds a miniature."""
 

@@ -180,10 +180,10 @@ ROWS = (
     ),
     Row(
         miniature="SumsInFloat16",
-        root="FWD-1",
-        words=(rf"is {NUMBER}, right is {NUMBER}", r"\d x the bound"),
-        problem="f16 fill=real",
-        fallen=("NUM-4",),
+        root="NUM-2",
+        words=(rf"is {NUMBER}, right is {NUMBER}", "exactness is demanded"),
+        problem="f16 fill=(real|wide)",
+        fallen=("NUM-3",),
     ),
 )
 
@@ -243,7 +243,7 @@ def test_an_element_of_dw_that_is_off_by_a_twentieth_of_a_percent_is_named_in_ev
     put: Put,
 ) -> None:
     failed = put("SlightlyOff", only="WGT-1").failed
-    assert len({j.problem for j in failed}) >= 5
+    assert len({j.problem for j in failed}) >= 4
     for j in failed:
         shape = Problem.parse(j.problem).geometry.w_shape
         assert (j.quantity, j.index, j.wrong) == ("dw", tuple(n - 1 for n in shape), 1), j.problem
@@ -252,7 +252,7 @@ def test_an_element_of_dw_that_is_off_by_a_twentieth_of_a_percent_is_named_in_ev
 
 def test_a_dropped_corner_is_named_in_every_geometry(put: Put) -> None:
     failed = put("CornerDropped", only="DEL-1").failed
-    assert len({j.problem for j in failed}) >= 8
+    assert len({j.problem for j in failed}) >= 6
     for j in failed:
         shape = Problem.parse(j.problem).geometry.x_shape
         assert (j.quantity, j.index, j.got, j.wrong) == ("dx", tuple(n - 1 for n in shape), 0, 1), j.problem
@@ -260,7 +260,7 @@ def test_a_dropped_corner_is_named_in_every_geometry(put: Put) -> None:
 
 def test_a_nan_is_named_wherever_it_stands(put: Put) -> None:
     failed = put("NaNInOne", only="FWD-1").failed
-    assert len({j.problem for j in failed}) >= 10
+    assert len({j.problem for j in failed}) >= 8
     assert all(j.got != j.got and j.error_over_bound == float("inf") and j.wrong == 1 for j in failed)
 
 
@@ -355,10 +355,11 @@ def test_what_does_not_fail_every_time_is_seen(miniature: str, quantity: str, se
 
 def test_sums_in_another_order_each_time_break_a_should_and_conform(put: Put) -> None:
     outcome = put("Shuffled")
-    assert [(f.clause, f.severity) for f in outcome.findings] == [("HYG-2", "SHOULD")]
-    assert "of the same call, made twice" in text_of(outcome.findings[0])
+    narrow, unsteady = outcome.findings  # its sums of float16 are kept in float16
+    assert [(f.clause, f.severity) for f in (narrow, unsteady)] == [("NUM-3", "SHOULD"), ("HYG-2", "SHOULD")]
+    assert "of the same call, made twice" in text_of(unsteady)
     assert outcome.report.exit_code() == 0
-    assert "Shuffled conforms: 38 of 39 clauses pass, 1 SHOULD clause" in rendered(outcome.report)
+    assert "Shuffled conforms: 40 of 42 clauses pass, 2 SHOULD clauses" in rendered(outcome.report)
 
 
 def test_sums_in_another_order_each_time_are_seen_by_hyg_2_alone(session_of: Sessions) -> None:

@@ -4,12 +4,14 @@ import dataclasses
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import conformance
 from conformance import Adapter, Arithmetic, Capabilities, Geometry
 from conformance.adapter.protocol import PADDINGS, padding_kind
 from conformance.errors import AdapterBroken
+from conformance.problem import DTYPES, QUANTITIES
 from conformance.problem.geometry import CONVENTIONS
 
 EVERYTHING = Capabilities(
@@ -43,7 +45,7 @@ def test_the_least_that_can_be_claimed_is_the_default() -> None:
     assert not (able.empty_batch)
     assert able.biases == {"none", "tied"}
     assert (able.conventions, able.x_layout, able.w_layout) == (("correlation",), "NCHW", "OIHW")
-    assert able.arithmetic_of("f32") == Arithmetic()
+    assert able.arithmetic_of("f32") is None
 
 
 def test_capabilities_are_frozen() -> None:
@@ -59,16 +61,34 @@ def test_conventions_that_a_word_stands_for(convention: str, both: tuple[str, ..
     assert Capabilities(convention=convention).conventions == both
 
 
-def test_one_arithmetic_holds_for_every_dtype() -> None:
-    wide = Arithmetic(accumulator="f32")
-    assert [Capabilities(arithmetic=wide).arithmetic_of(d) for d in ("f64", "bf16")] == [wide, wide]
+WIDE = Arithmetic(accumulator="f32")
+OF_ALL = dict.fromkeys(QUANTITIES, WIDE)
 
 
-def test_an_arithmetic_for_a_dtype_is_found_by_code_and_the_rest_is_the_default() -> None:
-    wide = Arithmetic(accumulator="f32")
-    able = Capabilities(arithmetic={"float16": wide, "bf16": wide})
-    found = [able.arithmetic_of(d) for d in ("f16", "bf16", "f32")]
-    assert found == [wide, wide, Arithmetic()]
+def test_one_arithmetic_holds_for_every_dtype_and_quantity() -> None:
+    able = Capabilities(arithmetic=WIDE)
+    assert [able.arithmetic_of(d) for d in DTYPES] == [OF_ALL] * 4
+
+
+def test_an_arithmetic_for_a_dtype_is_found_by_code_and_the_rest_is_not_declared() -> None:
+    able = Capabilities(arithmetic={"float16": WIDE, np.dtype("float64"): WIDE})  # type: ignore[dict-item]
+    assert [able.arithmetic_of(d) for d in ("f16", "f64", "f32")] == [OF_ALL, OF_ALL, None]
+
+
+def test_an_arithmetic_may_be_one_a_quantity_and_those_left_out_have_the_weakest() -> None:
+    """Whoever declares part of a dtype has declared the dtype: nothing is left for probes to infer."""
+    fft = Arithmetic(algorithm="fft")
+    able = Capabilities(arithmetic={"f32": {"y": WIDE, "dw": fft}, "f64": WIDE})
+    assert able.arithmetic_of("f32") == {"y": WIDE, "dx": Arithmetic(), "dw": fft, "db": Arithmetic()}
+    assert able.arithmetic_of("f64") == OF_ALL
+    assert able.arithmetic_of("bf16") is None
+
+
+@pytest.mark.parametrize("declared", [None, WIDE, {"f32": WIDE}, {"f32": {"dx": WIDE}}, {}], ids=str)
+def test_what_was_declared_survives_a_change_of_something_else(declared: Any) -> None:
+    able = Capabilities(arithmetic=declared)
+    changed = dataclasses.replace(able, stride=True)
+    assert [changed.arithmetic_of(d) for d in DTYPES] == [able.arithmetic_of(d) for d in DTYPES]
 
 
 # ---- nonsense ----
@@ -133,9 +153,13 @@ def test_nonsense_is_the_adapters_fault_in_one_sentence(claim: dict[str, Any], s
         {"dtypes": 64},
         {"x_layout": None},
         {"arithmetic": "f32"},
-        {"arithmetic": None},
+        {"arithmetic": 7},
         {"arithmetic": {"float31": Arithmetic()}},
         {"arithmetic": {"f32": "f32"}},
+        {"arithmetic": {"f32": None}},
+        {"arithmetic": {"f32": {"y": "f32"}}},
+        {"arithmetic": {"f32": {"z": Arithmetic()}}},
+        {"arithmetic": {"y": Arithmetic()}},
     ],
     ids=str,
 )

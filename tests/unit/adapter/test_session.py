@@ -17,6 +17,7 @@ from conformance.adapter.session import Session
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.oracle.vectorised import Layer
+from conformance.problem import QUANTITIES
 from conformance.problem.memory import MEMORIES
 from conformance.spec import Answer, NotOffered, Question, Raised
 
@@ -130,9 +131,18 @@ def test_conditional_rules_come_after_the_capabilities_and_are_asked_with_the_na
     assert session.refusal(g, "f32") == "2 spatial axes not claimed"
 
 
-def test_the_arithmetic_class_is_the_declared_one() -> None:
-    session = Session(claiming(Right(), arithmetic={"f16": Arithmetic(accumulator="f32")}), "fake")
-    assert (session.arithmetic("f16").accumulator, session.arithmetic("f64").accumulator) == ("f32", None)
+def test_the_arithmetic_class_is_the_declared_one_else_the_inferred_one_else_the_weakest() -> None:
+    wide, doubled = Arithmetic(accumulator="f32"), Arithmetic(accumulator="f64")
+    session = Session(claiming(Right(), arithmetic={"f16": wide}), "fake")
+    session.inferred = {code: dict.fromkeys(QUANTITIES, doubled) for code in ("f16", "bf16")}
+    found = [session.arithmetic(dtype) for dtype in ("f16", "bf16", "f64")]
+    assert found == [dict.fromkeys(QUANTITIES, a) for a in (wide, doubled, Arithmetic())]
+
+
+def test_sessions_do_not_share_what_was_inferred() -> None:
+    one, other = Session(Right(), "one"), Session(Right(), "other")
+    one.inferred["f32"] = dict.fromkeys(QUANTITIES, Arithmetic(accumulator="f64"))
+    assert other.arithmetic("f32")["y"] == Arithmetic()
 
 
 class UnsupportedRaises(Right):

@@ -18,7 +18,7 @@ from conformance.engine import covering
 from conformance.engine.corpus import corpus
 from conformance.engine.runner import LARGE
 from conformance.problem import Geometry, Problem
-from conformance.problem.fills import FILLS
+from conformance.problem.fills import GEOMETRIC
 from conformance.problem.memory import MEMORIES
 
 RANKS = (1, 2, 3)
@@ -132,7 +132,7 @@ def test_the_attributes_of_the_generator_are_those_judged_here() -> None:
     theirs = {name: set(values) for name, values in covering.ATTRIBUTES.items()}
     assert theirs == {name: set(values) for name, values in mine.items()}
     assert set(OF_A_PROBLEM["memory"]) == set(MEMORIES)
-    assert set(OF_A_PROBLEM["fill"]) == set(FILLS) - {"unit"}
+    assert set(OF_A_PROBLEM["fill"]) == set(GEOMETRIC) - {"unit"}  # numeric regimes come on top
 
 
 def test_most_pairs_are_demanded() -> None:

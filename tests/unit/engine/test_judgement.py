@@ -130,6 +130,14 @@ def test_good_evidence_with_power_passes() -> None:
     assert (j.adapter, j.clause, j.problem, j.origin) == ("mine", "WGT-1", "1d i5 k3", "seed/x")
 
 
+def test_what_is_suspicious_passes_and_says_so() -> None:
+    """Inside the proof there is no failure, however unlikely it is; the grade tells."""
+    j = the_judgement(evidence(Grade.PROVEN, 0.9), evidence(Grade.SUSPICIOUS, 0.1, note="here"), evidence())
+    assert (j.status, j.grade, j.note) == (Status.PASS, "SUSPICIOUS", "here")
+    failed = the_judgement(evidence(Grade.SUSPICIOUS, 0.1), evidence(Grade.FAIL, 2.0))
+    assert (failed.status, failed.grade) == (Status.FAIL, "FAIL")
+
+
 def test_good_evidence_without_power_is_weak() -> None:
     assert the_judgement(evidence(certificate=0.0)).status is Status.WEAK
     assert the_judgement(evidence(certificate=0.0), evidence(certificate=0.0)).status is Status.WEAK

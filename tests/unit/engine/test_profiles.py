@@ -4,6 +4,7 @@ import itertools
 
 from conformance.engine.corpus import SETS
 from conformance.engine.profiles import PROFILES
+from conformance.problem.fills import REGIMES
 
 
 def test_each_profile_runs_at_least_what_the_smaller_one_runs() -> None:
@@ -15,6 +16,7 @@ def test_each_profile_runs_at_least_what_the_smaller_one_runs() -> None:
         assert set(a.corpora) <= set(b.corpora)
         assert a.largest < b.largest
         assert a.explored < b.explored
+        assert 0 < a.regimes <= b.regimes <= len(REGIMES)
 
 
 def test_profiles_run_sets_that_there_are_the_covering_array_first() -> None:
@@ -22,3 +24,7 @@ def test_profiles_run_sets_that_there_are_the_covering_array_first() -> None:
         assert set(profile.corpora) <= set(SETS)
         assert profile.corpora[0] == "covering"
     assert PROFILES["thorough"].corpora == SETS
+
+
+def test_beyond_quick_every_problem_meets_every_numeric_regime() -> None:
+    assert [p.regimes == len(REGIMES) for p in PROFILES.values()] == [False, True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,17 @@ from conformance.engine.corpus import corpus
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.profiles import PROFILES, Profile
-from conformance.engine.run import LARGEST_TO_SHRINK, Event, Run, drawn
+from conformance.engine.run import LARGEST_TO_SHRINK, Event, Run, drawn, in_regimes
+from conformance.engine.runner import LARGE
 from conformance.engine.strategies import EVERYTHING
 from conformance.errors import GeometryError, UnknownClause
 from conformance.oracle.vectorised import Layer
+from conformance.problem import DTYPES
+from conformance.problem.fills import REGIMES
 from conformance.spec import matching
 
-SEED_ONLY = Profile(name="seed", corpora=("seed",), largest=10**6, explored=0)
-EXPLORING = Profile(name="explore", corpora=(), largest=10**6, explored=12)
+SEED_ONLY = Profile(name="seed", corpora=("seed",), largest=10**6, explored=0, regimes=0)
+EXPLORING = Profile(name="explore", corpora=(), largest=10**6, explored=12, regimes=0)
 
 
 class Right(Adapter):
@@ -95,7 +99,7 @@ def kinds(events: list[Event]) -> list[type]:
 
 # ---- which problems ----
 def test_the_corpora_come_in_order_up_to_the_largest_problem() -> None:
-    profile = dataclasses.replace(PROFILES["standard"], explored=0)
+    profile = dataclasses.replace(PROFILES["standard"], explored=0, regimes=0)
     ids = [n.id for n in run(Right(), profile).problems()]
     every = [n for name in profile.corpora for n in corpus(name)]
     assert ids == [n.id for n in every if n.problem.geometry.products <= profile.largest]
@@ -108,6 +112,47 @@ def test_drawn_problems_come_last() -> None:
     assert ids[: len(corpus("seed"))] == [n.id for n in corpus("seed")]
     assert set(ids[len(corpus("seed")) :]) == {"explored"}
     assert len(ids) == len(corpus("seed")) + 12
+
+
+# ---- the numeric regimes ----
+@pytest.mark.parametrize("name", ["quick", "standard"])
+def test_problems_of_the_corpora_come_again_on_numeric_regimes(name: str) -> None:
+    """After the corpora: the same problem but for its fill, told by its id."""
+    profile = dataclasses.replace(PROFILES[name], explored=0)
+    plain = {n.id: n.problem for n in run(Right(), dataclasses.replace(profile, regimes=0)).problems()}
+    every = run(Right(), profile).problems()
+    assert [n.id for n in every[: len(plain)]] == list(plain)
+    again = every[len(plain) :]
+    for n in again:
+        base, _, fill = n.id.rpartition("+")
+        assert n.problem == plain[base].replace(fill=fill)
+        assert fill in REGIMES
+    met = Counter(n.id.rpartition("+")[0] for n in again)
+    small = [id_ for id_, p in plain.items() if p.geometry.batch and p.geometry.products <= LARGE]
+    assert met == dict.fromkeys(small, profile.regimes)
+    assert len(small) < len(plain)
+
+
+def test_the_numeric_regimes_take_turns() -> None:
+    """Each meets every dtype, and none meets more problems than another by more than those that are left out."""
+    problems = [n.problem for n in run(Right(), PROFILES["quick"]).problems() if n.problem.rounding]
+    met = Counter(p.fill for p in problems)
+    assert set(met) == set(REGIMES)
+    assert max(met.values()) <= 1.5 * min(met.values())
+    assert {(p.fill, p.dtype) for p in problems} == {(fill, dtype) for fill in REGIMES for dtype in DTYPES}
+
+
+def test_no_regimes_are_asked_for_and_none_come() -> None:
+    seed = corpus("seed")
+    assert list(in_regimes(seed, 0)) == []
+    assert len(list(in_regimes(seed, 2))) == 2 * sum(n.problem.geometry.batch > 0 for n in seed)
+
+
+def test_explored_problems_come_after_the_regimes() -> None:
+    profile = dataclasses.replace(EXPLORING, corpora=("seed",), regimes=1)
+    ids = [n.id for n in run(Right(), profile).problems()]
+    assert ids[-12:] == ["explored"] * 12
+    assert all("+" in id_ for id_ in ids[len(corpus("seed")) : -12])
 
 
 def test_given_problems_stand_in_place_of_the_corpus() -> None:

@@ -19,6 +19,8 @@ from conformance.engine.strategies import EVERYTHING
 from conformance.errors import HarnessError
 from conformance.oracle import Arithmetic, Evidence
 from conformance.oracle.vectorised import Layer
+from conformance.problem import QUANTITIES
+from conformance.problem.fills import GEOMETRIC, REGIMES
 from conformance.spec import REGISTRY, Case, Clause, Severity, matching
 
 LINE = "2d n2 c3 m4 i5x6 k3x2 f64"
@@ -158,6 +160,30 @@ def test_left_out_is_left_out_even_where_it_would_be_unsupported() -> None:
     found = judgements(Right(ranks=frozenset({2})), line_of(LARGE + 1))
     assert set(found) == set(WITHOUT_VARIANTS)
     assert {j.status for j in found.values()} == {Status.UNSUPPORTED}
+
+
+# ---- the numeric regimes ----
+@pytest.mark.parametrize("dtype", ["f64", "f32", "f16", "bf16"])
+@pytest.mark.parametrize("fill", REGIMES)
+def test_on_a_numeric_regime_rounding_alone_is_judged(fill: str, dtype: str) -> None:
+    """The right implementation sums in float64 and rounds once: nothing fails, and NUM says something every time."""
+    found = judgements(Right(), f"2d n2 c4 m6 g2 i5x6 k3x2 {dtype} fill={fill}")
+    assert {REGISTRY[id_].chapter for id_ in found} == {"NUM"}
+    assert {"NUM-1"} < set(found)
+    assert {j.status for j in found.values()} <= {Status.PASS, Status.WEAK}
+
+
+@pytest.mark.parametrize("fill", GEOMETRIC)
+def test_on_all_other_data_every_chapter_is_judged(fill: str) -> None:
+    found = judgements(Right(), f"2d n2 c4 m6 g2 i5x6 k3x2 fill={fill}")
+    assert {REGISTRY[id_].chapter for id_ in found} >= {"FWD", "DEL", "WGT", "NUM", "HYG"}
+
+
+def test_a_mistake_of_geometry_is_not_judged_twice_on_a_numeric_regime() -> None:
+    """It is found, but as a matter of numbers alone."""
+    found = judgements(OneWrong(), f"{LINE} fill=wide")
+    assert "WGT-1" not in found
+    assert found["NUM-2"].status is Status.FAIL
 
 
 # ---- what is not offered ----
@@ -348,6 +374,6 @@ def test_a_case_knows_what_the_adapter_declares() -> None:
     )
     case = case_of(Session(adapter, "mine"), Problem.parse(f"{LINE[:-3]}f32"))
     assert case.offers == ("y", "dw")
-    assert case.arithmetic == Arithmetic(accumulator="f64")
+    assert case.expected.arithmetic == dict.fromkeys(QUANTITIES, Arithmetic(accumulator="f64"))
     assert case.claims(case.g)
     assert not case.claims(dataclasses.replace(case.g, stride=(2, 1)))

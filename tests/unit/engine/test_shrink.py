@@ -16,6 +16,7 @@ LARGE = Problem.parse(
 )
 FLAT = Problem.parse("2d n3 c5 m4 i12x9 k5x4 s3x2 p2x1 f16 fill=real mem=fortran seed=77")
 PLAIN = Problem.parse("1d n2 c3 m2 i9 k3 s2 d2 f64 seed=5")
+REGIME = Problem.parse("2d n3 c5 m4 i12x9 k5x4 s3x2 f16 fill=wide seed=77")
 Fails = Callable[[Problem], bool]
 
 
@@ -50,7 +51,7 @@ def no_larger(p: Problem, than: Problem) -> bool:
         a.bias in (b.bias, "none"),
         p.memory in (than.memory, "c"),
         p.fill
-        in {"sparse": ("sparse", "small", "unit"), "real": ("real",)}.get(than.fill, (than.fill, "unit")),
+        in {"sparse": ("sparse", "small", "unit"), "small": ("small", "unit")}.get(than.fill, (than.fill,)),
         p.dtype == than.dtype,
         p.seed <= than.seed,
     )
@@ -60,6 +61,9 @@ def no_larger(p: Problem, than: Problem) -> bool:
 SMALLEST: list[tuple[str, Problem, Fails, str]] = [
     ("everything", LARGE, lambda p: True, "3d i1 k1 bias=none f32 fill=unit"),
     ("everything, real", FLAT, lambda p: True, "2d i1 k1 bias=none f16 fill=real"),
+    ("everything, of a numeric regime", REGIME, lambda p: True, "2d i1 k1 bias=none f16 fill=wide"),
+    ("sums of a numeric regime", REGIME, lambda p: p.geometry.kernel[1] > 2 and p.fill == "wide",
+     "2d i1x3 k1x3 bias=none f16 fill=wide"),
     ("a stride", LARGE, lambda p: p.geometry.stride[2] > 1, "3d i1 k1 s1x1x2 bias=none f32 fill=unit"),
     ("dilation and two outputs", PLAIN, lambda p: p.geometry.dilation[0] > 1 and p.geometry.output[0] > 1,
      "1d i2 k1 d2 bias=none f64 fill=unit"),

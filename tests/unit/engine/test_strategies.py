@@ -16,7 +16,7 @@ from conformance.adapter.protocol import PADDINGS
 from conformance.adapter.session import Session
 from conformance.engine.run import drawn
 from conformance.engine.strategies import EVERYTHING, geometries, problems
-from conformance.problem.fills import FILLS
+from conformance.problem.fills import GEOMETRIC, REGIMES
 from conformance.problem.geometry import BIASES, CONVENTIONS
 from conformance.problem.memory import MEMORIES
 
@@ -26,9 +26,9 @@ class ClaimsEverything(Adapter):
 
 
 @functools.cache
-def some_500() -> tuple[Problem, ...]:
-    """What a run with seed 1 would draw."""
-    return tuple(drawn(Session(ClaimsEverything(), "all"), 500, 1))
+def some_500(seed: int = 1) -> tuple[Problem, ...]:
+    """What a run with this seed would draw."""
+    return tuple(drawn(Session(ClaimsEverything(), "all"), 500, seed))
 
 
 def of_axis(g: Geometry, axis: int) -> set[str]:
@@ -72,14 +72,15 @@ def classes(p: Problem) -> set[str]:
         "channels are not maps": g.channels != g.maps,
         "channels are maps": g.channels == g.maps,
     }
-    words = {f"rank {g.rank}", f"batch {g.batch}", p.dtype, p.fill, p.memory, g.convention, f"bias {g.bias}"}
+    words = {f"rank {g.rank}", f"batch {g.batch}", p.dtype, p.memory, g.convention, f"bias {g.bias}"}
+    words |= set() if p.rounding else {p.fill}
     axes = (of_axis(g, axis) for axis in range(g.rank))
     return {name for name, holds in met.items() if holds}.union(words, *axes)
 
 
 KNOWN = {
     *(f"rank {r}" for r in (1, 2, 3)), *(f"batch {n}" for n in range(4)), *(f"bias {b}" for b in BIASES),
-    *EVERYTHING.dtypes, *MEMORIES, *CONVENTIONS, *(set(FILLS) - {"unit"}),
+    *EVERYTHING.dtypes, *MEMORIES, *CONVENTIONS, *(set(GEOMETRIC) - {"unit"}),
     "kernel 1", "kernel odd", "kernel even", "kernel is input", "kernel beyond input", "stride 1",
     "stride > 1",
     "stride > kernel", "no remainder", "remainder", "no padding", "padding < kernel", "padding >= kernel",
@@ -94,6 +95,17 @@ def test_500_draws_meet_every_class_several_times() -> None:
     met = Counter(name for p in some_500() for name in classes(p))
     assert set(met) == KNOWN
     assert {name: count for name, count in met.items() if count < 5} == {}
+
+
+def test_2000_draws_meet_every_numeric_regime_several_times() -> None:
+    """Draws come in clusters that share most of their choices, so 500 may miss a regime."""
+    met = Counter(p.fill for seed in range(4) for p in some_500(seed) if p.rounding)
+    assert set(met) == set(REGIMES)
+    assert min(met.values()) >= 5
+
+
+def test_most_draws_are_data_on_which_every_clause_is_judged() -> None:
+    assert 0.5 < sum(not p.rounding for p in some_500()) / 500 < 0.8
 
 
 def test_500_draws_are_500_different_problems() -> None:

@@ -15,6 +15,7 @@ from conformance.oracle import (
     Grade,
     compare,
     identical,
+    rounded_once,
     sizes,
     wrong,
 )
@@ -35,14 +36,30 @@ def expected_of(line: str, quantity: str = "y", arithmetic: Arithmetic | None = 
     )[quantity]
 
 
-def inner_product(x: list[float], w: list[float], dtype: str, quantum: float = 0.0) -> Expected:
+def inner_product(
+    x: list[float],
+    w: list[float],
+    dtype: str,
+    quantum: float = 0.0,
+    arithmetic: Arithmetic | None = None,
+    *,
+    independent: bool = False,
+) -> Expected:
     kind = DTYPES[dtype].numpy
     values = {name: np.array(v).reshape(1, 1, -1).astype(kind) for name, v in (("x", x), ("w", w))}
     g, operands = (
         Geometry(size=len(x), kernel=len(w), bias="none"),
         Operands(**values, b=None, delta=np.ones((1, 1, 1), kind)),
     )
-    return Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=Arithmetic(), quantum=quantum)["y"]
+    return Expectation(
+        g, operands, dtype=DTYPES[dtype], arithmetic=arithmetic or Arithmetic(), quantum=quantum,
+        independent=independent,
+    )["y"]  # fmt: skip
+
+
+def one(value: float, dtype: str) -> Any:
+    """A result of one element."""
+    return np.full((1, 1, 1), value, DTYPES[dtype].numpy)
 
 
 def next_to(values: Any, at: tuple[int, ...], side: int) -> Any:
@@ -56,7 +73,9 @@ def next_to(values: Any, at: tuple[int, ...], side: int) -> Any:
 
 # ---- grades ----
 def test_grades_are_ordered_from_best_to_worst() -> None:
-    assert sorted(Grade) == [Grade.EXACT, Grade.EXACT_ROUNDED, Grade.RINT, Grade.PROVEN, Grade.FAIL]
+    assert [g.name for g in sorted(Grade)] == [
+        "EXACT", "EXACT_ROUNDED", "RINT", "PROVEN", "SUSPICIOUS", "FAIL"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("quantity", ["y", "dx", "dw", "db"])
@@ -129,6 +148,192 @@ def test_reals_of_a_transform_are_judged_by_its_bound() -> None:
     expected = expected_of(REAL, arithmetic=Arithmetic(algorithm="fft"))
     assert compare(expected.exact + expected.bound * 0.9, expected).grade is Grade.PROVEN
     assert compare(expected.exact + expected.bound * 1.1, expected).grade is Grade.FAIL
+
+
+# ---- element by element ----
+def two_outputs(arithmetic: Arithmetic | None = None) -> Expected:
+    """float32: 1 + 1, and 1 + 2^24, which is beyond what 24 bits hold."""
+    operands = Operands(
+        x=np.float32([[[1, 1, 2**24]]]), w=np.ones((1, 1, 2), np.float32), b=None,
+        delta=np.ones((1, 1, 2), np.float32),
+    )  # fmt: skip
+    g = Geometry(size=(3,), kernel=(2,), bias="none")
+    return Expectation(g, operands, dtype=DTYPES["f32"], arithmetic=arithmetic or Arithmetic(), quantum=1.0)[
+        "y"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("got", "grade", "index"),
+    [
+        ([2, 2**24], Grade.EXACT_ROUNDED, None),
+        ([2, 2**24 + 2], Grade.PROVEN, None),
+        ([np.nextafter(np.float32(2), np.float32(3)), 2**24], Grade.FAIL, (0, 0, 0)),
+        ([2, 2**24 + 64], Grade.FAIL, (0, 0, 1)),
+        ([2, np.nan], Grade.FAIL, (0, 0, 1)),
+    ],
+)
+def test_an_element_beyond_the_exact_regime_has_a_bound_and_its_neighbour_has_none(
+    got: list[float], grade: Grade, index: Any
+) -> None:
+    evidence = compare(np.array(got, np.float32).reshape(1, 1, 2), two_outputs())
+    assert evidence.grade is grade
+    assert index is None or evidence.index == index
+    assert evidence.certificate == 0.5
+
+
+def test_only_the_elements_asked_for_are_judged() -> None:
+    expected, exact, rest = two_outputs(), np.array([[[True, False]]]), np.array([[[False, True]]])
+    first_wrong, second_wrong = (np.float32([[got]]) for got in ([3, 2**24 + 2], [2, 0]))
+    assert compare(first_wrong, expected, rest).grade is Grade.PROVEN
+    assert compare(first_wrong, expected, exact).index == (0, 0, 0)
+    assert compare(second_wrong, expected, exact).ok
+    assert compare(second_wrong, expected, rest).index == (0, 0, 1)
+    assert compare(np.float32([[[np.nan, np.nan]]]), expected, rest & exact).ok
+
+
+def test_power_is_that_of_the_elements_that_are_judged() -> None:
+    """The first is certain to show a wrong product, the second is not."""
+    expected = two_outputs()
+    for got in ([2, 2**24], [2, 2**24 + 2]):
+        of_each = [compare(np.float32([[got]]), expected, expected.certain == c) for c in (True, False)]
+        assert [e.certificate for e in of_each] == [0.5, 0.0]
+
+
+def test_power_is_that_of_the_elements_that_are_judged_where_all_are_exact() -> None:
+    expected = expected_of(f"{INTEGERS} f32")
+    corner = np.zeros(expected.exact.shape, bool)
+    corner[0, 0, 0, 0] = True
+    right = expected.exact.astype(np.float32)
+    assert compare(right, expected, corner).certificate == 1 / corner.size
+    assert compare(right, expected, ~corner & corner).certificate == 0
+
+
+# ---- rounded once ----
+WIDE = Arithmetic(accumulator="f32")
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "got", "grade"),
+    [
+        (WIDE, 2048, Grade.EXACT_ROUNDED),
+        (WIDE, 2050, Grade.FAIL),
+        (WIDE, 2046, Grade.FAIL),
+        (None, 2048, Grade.EXACT_ROUNDED),
+        (None, 2050, Grade.PROVEN),
+        (Arithmetic(accumulator="f32", partial_sums="f16"), 2050, Grade.PROVEN),
+    ],
+)
+def test_float16_that_is_summed_in_float32_is_rounded_once(
+    arithmetic: Arithmetic | None, got: float, grade: Grade
+) -> None:
+    """2,049 lies between two numbers of float16: ties go to even, unless a float16 sum has been rounded before."""
+    expected = inner_product([2048, 1], [1, 1], "f16", 1.0, arithmetic)
+    assert expected.exact.item() == 2049
+    assert compare(one(got, "f16"), expected).grade is grade
+
+
+@pytest.mark.parametrize(
+    ("exact", "right", "wrongs"), [(257, 256, [258, 254]), (259, 260, [258]), (258.5, 258, [260])]
+)
+def test_bfloat16_that_is_summed_in_float32_is_rounded_once(
+    exact: float, right: float, wrongs: list[float]
+) -> None:
+    expected = inner_product([256, exact - 256], [1, 1], "bf16", 0.5, WIDE)
+    assert expected.exact.item() == exact
+    assert compare(one(right, "bf16"), expected).grade is Grade.EXACT_ROUNDED
+    assert {compare(one(got, "bf16"), expected).grade for got in wrongs} == {Grade.FAIL}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_product_of_full_mantissas_is_rounded_once(dtype: str) -> None:
+    f = DTYPES[dtype]
+    a, b = 1 - f.u, 1 - 3 * f.u
+    expected = inner_product([a, 0.0], [b, 0.5], dtype, f.u)
+    right = f.rounded(expected.exact)
+    assert compare(right.astype(f.numpy), expected).grade <= Grade.EXACT_ROUNDED
+    for side in (-1, 1):
+        assert compare(next_to(right.astype(f.numpy), (0, 0, 0), side), expected).grade is Grade.FAIL
+    sum_of_two = inner_product([a, a], [b, 2.0**-3], dtype, f.u)
+    right = f.rounded(sum_of_two.exact).astype(f.numpy)
+    assert compare(next_to(right, (0, 0, 0), 1), sum_of_two).grade is Grade.PROVEN
+
+
+def test_rounded_once_judges_whoever_declares_what() -> None:
+    """As NUM-3 does: S <= 2^24 demands it even of those who declare a float16 accumulator."""
+    expected = inner_product([2048, 1], [1, 1], "f16", 1.0, Arithmetic(accumulator="f16"))
+    kept = expected.within(24)
+    assert rounded_once(one(2048, "f16"), expected, kept).grade is Grade.EXACT_ROUNDED
+    evidence = rounded_once(one(2050, "f16"), expected, kept)
+    assert (evidence.grade, evidence.index, evidence.got, evidence.expected) == (
+        Grade.FAIL, (0, 0, 0), 2050, 2048
+    )  # fmt: skip
+    assert evidence.error_over_bound == math.inf
+
+
+@pytest.mark.parametrize(
+    ("got", "grade"),
+    [
+        ([2, 2**24], Grade.EXACT),
+        ([2, 0], Grade.EXACT),
+        ([2, np.nan], Grade.EXACT),
+        ([3, 2**24], Grade.FAIL),
+        ([np.nan, 2**24], Grade.FAIL),
+        ([np.inf, 2**24], Grade.FAIL),
+    ],
+)
+def test_rounded_once_judges_the_elements_asked_for(got: list[float], grade: Grade) -> None:
+    where = np.array([[[True, False]]])
+    evidence = rounded_once(np.float32([[got]]), two_outputs(), where)
+    assert (evidence.grade, evidence.certificate) == (grade, 0.5)
+
+
+def test_rounded_once_of_nothing_is_no_evidence_of_power() -> None:
+    evidence = rounded_once(np.float32([[[7, 7]]]), two_outputs(), np.zeros((1, 1, 2), bool))
+    assert evidence.ok
+    assert not evidence.powered
+
+
+def test_where_nothing_is_summed_zero_is_demanded() -> None:
+    """Either sign of it."""
+    expected = inner_product([0.0, 0.0], [0.7, 0.3], "f32", 2.0**-24)
+    for zero in (0.0, -0.0):
+        assert rounded_once(one(zero, "f32"), expected, expected.s == 0).grade is Grade.EXACT
+    assert rounded_once(one(1e-45, "f32"), expected, expected.s == 0).grade is Grade.FAIL
+
+
+# ---- suspicious ----
+@pytest.mark.parametrize(("n", "times"), [(2000, 0.9), (20_000, 0.3)])
+def test_what_is_proven_but_not_probable_is_suspicious(n: int, times: float) -> None:
+    rng = np.random.default_rng(0)
+    x, w = (list(rng.uniform(0.5, 1, n) * rng.choice((-1, 1), n)) for _ in range(2))
+    grades = {}
+    for independent in (True, False):
+        expected = inner_product(x, w, "f32", independent=independent)
+        off = expected.bound.item() * times
+        assert (expected.probable.item() < off) is independent
+        grades[independent] = compare(expected.exact + off, expected).grade
+        assert compare(expected.exact + expected.probable * 0.9, expected).grade is Grade.PROVEN
+        assert compare(expected.exact + expected.bound * 1.01, expected).grade is Grade.FAIL
+    assert grades == {True: Grade.SUSPICIOUS, False: Grade.PROVEN}
+
+
+def test_what_is_suspicious_is_no_failure_and_shows_its_place() -> None:
+    expected = inner_product([0.7] * 5000, [0.7] * 5000, "f32", independent=True)
+    evidence = compare(expected.exact - expected.bound * 0.9, expected)
+    assert (evidence.grade, evidence.ok, evidence.wrong) == (Grade.SUSPICIOUS, True, None)
+    assert evidence.error_over_bound == pytest.approx(0.9, rel=1e-6)
+
+
+def test_few_summands_are_never_suspicious() -> None:
+    """81 roundings may all go one way."""
+    expected = inner_product([0.7] * 81, [0.7] * 81, "f32", independent=True)
+    assert compare(expected.exact + expected.bound * 0.999, expected).grade is Grade.PROVEN
+
+
+def test_where_nothing_is_proven_nothing_is_suspicious() -> None:
+    expected = inner_product([1.0] * 300, [1.0] * 300, "bf16", independent=True)
+    assert compare(one(12.0, "bf16"), expected).grade is Grade.PROVEN
 
 
 @pytest.mark.parametrize("times", [0.5, 0.999999, 1.000001, 2.0, 1e6])

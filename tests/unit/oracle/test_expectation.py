@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -22,7 +23,9 @@ LINES = [
 ]
 
 
-def expected_of(line: str, arithmetic: Arithmetic | None = None, **changes: Any) -> Expectation:
+def expected_of(
+    line: str, arithmetic: Arithmetic | dict[str, Arithmetic] | None = None, **changes: Any
+) -> Expectation:
     problem = Problem.parse(line)
     return Expectation(
         problem.geometry,
@@ -193,6 +196,184 @@ def test_a_cheap_ceiling_and_s_itself_agree() -> None:
 def test_nothing_to_sum_is_unrounded() -> None:
     assert expected_of("2d n0 c2 m2 i4 k3")["y"].unrounded
     assert expected_of("2d n0 c2 m2 i4 k3 fill=real")["dw"].unrounded
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits", "last"),
+    [("f32", 24, 2**24), ("f32", 11, 2**11), ("f64", 53, 2**53), ("f64", 60, 2**53), ("bf16", 24, 2**24),
+     ("f16", 11, 2048), ("f16", 24, 65504)],
+)  # fmt: skip
+def test_a_sum_is_within_so_many_bits_or_what_the_dtype_can_hold(dtype: str, bits: int, last: int) -> None:
+    """The oracle's own 53 bits and the largest number are limits, too."""
+    assert inner_product([last], [1.0], dtype).within(bits).all()
+    assert not inner_product([last, 1.0], [1.0, 1.0], dtype).within(bits).any()
+
+
+def test_a_unit_that_is_not_kept_settles_nothing() -> None:
+    """2^-12 squared is the smallest subnormal of float16: zero for those who flush."""
+    x = [2.0**-12, 2.0**-10]
+    plain = inner_product(x, x, "f16", quantum=2.0**-12)
+    flushes = inner_product(x, x, "f16", quantum=2.0**-12, arithmetic=Arithmetic(flushes=True))
+    assert (plain.unrounded, flushes.unrounded) == (True, False)
+    finer = inner_product([2.0**-13], [2.0**-13], "f16", quantum=2.0**-13)
+    assert not finer.unrounded
+
+
+# ---- element by element ----
+def two_outputs(x: list[float], w: list[float], dtype: str, **more: Any) -> Expected:
+    """y of three inputs and two taps, of which one element may round and the other not."""
+    kind = DTYPES[dtype].numpy
+    operands = Operands(
+        x=np.array(x).reshape(1, 1, 3).astype(kind), w=np.array(w).reshape(1, 1, 2).astype(kind), b=None,
+        delta=np.ones((1, 1, 2), kind),
+    )  # fmt: skip
+    arithmetic = Arithmetic(**more)
+    g = Geometry(size=(3,), kernel=(2,), bias="none")
+    return Expectation(g, operands, dtype=DTYPES[dtype], arithmetic=arithmetic, quantum=1.0)["y"]
+
+
+def test_each_element_has_its_own_regime() -> None:
+    expected = two_outputs([1, 1, 2**24], [1, 1], "f32")
+    assert expected.settled.tolist() == expected.rounded_once.tolist() == [[[True, False]]]
+    assert not expected.unrounded
+    assert expected.certain.tolist() == [[[True, False]]]
+    assert expected.certificate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("dtype", "more", "settled", "once"),
+    [
+        ("f16", {}, [True, False], [True, False]),
+        ("f16", {"accumulator": "f32"}, [True, False], [True, True]),
+        ("f16", {"accumulator": "f32", "partial_sums": "f16"}, [True, False], [True, False]),
+        ("f16", {"accumulator": "f32", "inputs": "bf16"}, [False, False], [False, False]),
+        ("f16", {"accumulator": "f32", "truncates": True}, [True, False], [True, True]),
+        ("f32", {}, [True, True], [True, True]),
+        ("f32", {"accumulator": "bf16"}, [False, False], [False, False]),
+        ("f32", {"inputs": "tf32"}, [True, False], [True, False]),
+    ],
+)
+def test_rounded_once_is_demanded_where_only_the_result_rounds(
+    dtype: str, more: dict[str, Any], settled: list[bool], once: list[bool]
+) -> None:
+    """Sums of 1,024 and 2,049: the second is beyond 11 bits, and both are beyond 8."""
+    expected = two_outputs([1, 1023, 1026], [1, 1], dtype, **more)
+    assert expected.settled.tolist() == [[settled]]
+    assert expected.rounded_once.tolist() == [[once]]
+
+
+@pytest.mark.parametrize(
+    ("more", "one", "two"),
+    [
+        ({}, True, False),
+        ({"accumulator": "f64"}, True, True),  # which holds 48 bits
+        ({"flushes": True}, True, False),
+        ({"inputs": "tf32"}, False, False),
+        ({"truncates": True}, False, False),
+        ({"partial_sums": "bf16"}, False, False),
+        ({"accumulator": "bf16"}, False, False),
+    ],
+)
+def test_a_single_product_is_rounded_once_by_all_who_round_nothing_else(
+    more: dict[str, Any], one: bool, two: bool
+) -> None:
+    """Full mantissas: no lattice that a sum of 24 bits could hold."""
+    x = 1 - 2.0**-24
+    alone = inner_product([x], [x], "f32", quantum=2.0**-24, arithmetic=Arithmetic(**more))
+    among_zeros = inner_product(
+        [0.0, x, 0.0], [x, x, x], "f32", quantum=2.0**-24, arithmetic=Arithmetic(**more)
+    )
+    pair = inner_product([x, x], [x, x], "f32", quantum=2.0**-24, arithmetic=Arithmetic(**more))
+    assert not alone.settled.any()
+    assert [bool(e.rounded_once.all()) for e in (alone, among_zeros, pair)] == [one, one, two]
+
+
+def test_a_bias_is_a_second_term_unless_it_is_zero() -> None:
+    for b, single in ((0.0, True), (0.7, False)):
+        operands = Operands(
+            x=np.float32([[[0.9, 0]]]), w=np.float32([[[0.9, 0.9]]]), b=np.float32([b]),
+            delta=np.ones((1, 1, 1), np.float32),
+        )  # fmt: skip
+        g = Geometry(size=(2,), kernel=(2,))
+        y = Expectation(g, operands, dtype=DTYPES["f32"], arithmetic=Arithmetic(), quantum=2.0**-24)["y"]
+        assert y.single.tolist() == [[[single]]]
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+@pytest.mark.parametrize(("x", "w"), [(2.0**-80, 2.0**-60), (2.0**-130, 2.0**20)])
+def test_a_single_product_of_or_to_a_subnormal_number_is_not_demanded_of_those_who_flush(
+    x: float, w: float, flushes: bool
+) -> None:
+    expected = inner_product([x], [w], "f32", quantum=0.0, arithmetic=Arithmetic(flushes=flushes))
+    assert not (flushes and expected.rounded_once.any())
+    if flushes:
+        assert expected.bound.item() >= abs(expected.exact.item())
+
+
+def test_a_single_product_that_an_accumulator_rounds_first_may_be_rounded_twice() -> None:
+    """bfloat16 in a float16 accumulator: 16 bits to a tie of 11 bits, and on to an even one of 8."""
+    found = [
+        (a, b)
+        for a, b in itertools.product(np.arange(128, 256) / 128, repeat=2)
+        if float(ml_dtypes.bfloat16(float(np.float16(a * b))))
+        != DTYPES["bf16"].rounded(np.array([a * b])).item()
+    ]
+    assert found
+    for a, b in found:
+        twice = np.full((1, 1, 1), float(np.float16(a * b)), ml_dtypes.bfloat16)
+        expected = inner_product([a], [b], "bf16", quantum=2.0**-7, arithmetic=Arithmetic(accumulator="f16"))
+        assert compare(twice, expected).ok, (a, b)
+
+
+# ---- one class a quantity ----
+def test_each_quantity_is_judged_by_its_own_class() -> None:
+    classes = {
+        "y": Arithmetic(algorithm="fft"),
+        "dx": Arithmetic(accumulator="f64"),
+        "dw": Arithmetic(accumulator="bf16"),
+        "db": Arithmetic(algorithm="fft"),
+    }
+    line = "2d n2 c2 m3 i5 k3 f32 fill=real"
+    mixed = expected_of(line, classes)
+    for q, arithmetic in classes.items():
+        assert mixed[q].arithmetic == arithmetic
+        assert mixed[q].bound.tolist() == expected_of(line, arithmetic)[q].bound.tolist()
+    assert [mixed[q].direct for q in QUANTITIES] == [False, True, True, True]
+
+
+# ---- what is probable ----
+def many(n: int, *, independent: bool, arithmetic: Arithmetic | None = None) -> Expected:
+    problem = Problem.parse(f"1d n1 c1 m1 i{n} k{n} bias=none f32 fill=real")
+    return Expectation(
+        problem.geometry, problem.operands, dtype=problem.format, arithmetic=arithmetic or Arithmetic(),
+        quantum=problem.quantum, independent=independent,
+    )["y"]  # fmt: skip
+
+
+def test_of_many_independent_roundings_few_are_probable() -> None:
+    for n, share in ((50, 1.0), (10_000, 0.12)):
+        expected = many(n, independent=True)
+        assert np.all(expected.probable <= expected.bound)
+        assert expected.probable.item() / expected.bound.item() == pytest.approx(share, rel=0.3)
+    dependent = many(10_000, independent=False)
+    assert dependent.probable.tolist() == dependent.bound.tolist()
+
+
+# ---- overflow ----
+@pytest.mark.parametrize(
+    ("x", "arithmetic", "may"),
+    [
+        (30000.0, Arithmetic(), False),
+        (32752.0, Arithmetic(), True),
+        (40000.0, Arithmetic(accumulator="f32"), True),
+        (100.0, Arithmetic(accumulator="f32"), False),
+    ],
+)
+def test_a_sum_near_the_largest_number_may_overflow(x: float, arithmetic: Arithmetic, may: bool) -> None:
+    """It may round up on its way; opposite signs do not help, for any order is legal."""
+    expected = inner_product([x, x], [1.0, -1.0], "f16", arithmetic=arithmetic)
+    assert bool(expected.may_overflow.all()) is may
+    assert bool(np.isinf(expected.bound).all()) is may
 
 
 # ---- the power certificate ----

@@ -15,6 +15,9 @@ from conformance.problem.geometry import BIASES, CONVENTIONS
 from conformance.problem.memory import MEMORIES
 
 DEFAULT = Problem(geometry=Geometry(size=(3,), kernel=(2,)))
+KNOWN_FILLS = (
+    "small, real, sparse, unit, wide, odd, onehot, stagnation, cancellation, positive, gaps, subnormal, huge"
+)
 
 
 @st.composite
@@ -154,7 +157,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("i3 k2 seed", "       ^", "'seed': s takes a number an axis, at most three, not 'eed'"),
     ("i3 k2 seed=1e3", "           ^", "'seed=1e3': seed= takes one number, not '1e3'"),
     ("i3 k2 bias=both", "           ^", "bias= takes one of none, tied, untied, not 'both'"),
-    ("i3 k2 fill=", "           ^", "fill= takes one of small, real, sparse, unit, not ''"),
+    ("i3 k2 fill=", "           ^", f"fill= takes one of {KNOWN_FILLS}, not ''"),
     (
         "i3 k2 mem=C",
         "          ^",
@@ -224,7 +227,7 @@ def test_a_line_that_parses_may_still_name_no_problem(line: str, message: str) -
             {"dtype": "f8"},
             "dtype must be one of f64, f32, f16, bf16, float64, float32, float16, bfloat16, got 'f8'",
         ),
-        ({"fill": "ones"}, "fill must be one of small, real, sparse, unit, got 'ones'"),
+        ({"fill": "ones"}, f"fill must be one of {KNOWN_FILLS}, got 'ones'"),
         (
             {"memory": "F"},
             "memory must be one of c, fortran, sliced, reversed, channels-last, broadcast, got 'F'",

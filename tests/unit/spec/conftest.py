@@ -52,7 +52,7 @@ def a_case(
     line: str,
     implementation: Implementation = computed_right,
     *,
-    arithmetic: Arithmetic | None = None,
+    arithmetic: Arithmetic | dict[str, Arithmetic] | None = None,
     offered: frozenset[str] = frozenset(QUANTITIES),
     claims: Callable[[Geometry], bool] = lambda g: True,
     asked: list[Question] | None = None,

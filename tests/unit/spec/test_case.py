@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from conformance.oracle import Arithmetic
-from conformance.problem import DTYPES, Geometry
-from conformance.problem.fills import HEADROOM
+from conformance.problem import DTYPES, QUANTITIES, Geometry
+from conformance.problem.fills import FILLS, HEADROOM, REGIMES
 from conformance.spec import REGISTRY, Answer, Case, Misshapen, NotOffered, Question, Raised, matching
 
 LINE = "2d n2 c2 m3 i4x5 k2x3"
@@ -248,6 +248,33 @@ def test_results_of_a_transform_settle_on_integers_and_direct_ones_stay(case_of:
         transformed.settled("db", got).tolist() == got.astype(np.float64).tolist()
     )  # a plain sum in any case
     assert direct.settled("dx", got).dtype == np.float64
+
+
+def test_a_class_for_each_quantity_judges_each_by_its_own(case_of: CaseOf) -> None:
+    """y is transformed, all else is summed directly, dw in bfloat16: too narrow to be exact."""
+    classes = dict.fromkeys(QUANTITIES, Arithmetic()) | {"y": Arithmetic(algorithm="fft")}
+    mixed = case_of("1d n1 c9 m1 i8 k3 f32", arithmetic=classes)
+    got = np.array([1.25, 2.9999], np.float32)
+    assert mixed.settled("y", got).tolist() == [1, 3]
+    assert mixed.settled("dx", got).tolist() == got.astype(np.float64).tolist()
+    assert mixed.exact
+    narrow = classes | {"dw": Arithmetic(accumulator="bf16")}
+    assert not case_of("1d n1 c9 m1 i8 k3 f32", arithmetic=narrow).exact
+    assert case_of("1d n1 c9 m1 i8 k3 f32", arithmetic=narrow, offered=frozenset({"y", "dx"})).exact
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_roundings_are_taken_to_be_independent_on_random_mantissas_alone(fill: str, case_of: CaseOf) -> None:
+    assert case_of(f"{LINE} fill={fill}").expected.independent == (fill == "real")
+
+
+@pytest.mark.parametrize("fill", REGIMES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_data_of_a_numeric_regime_are_not_exact_for_the_clauses_of_algebra(
+    fill: str, dtype: str, case_of: CaseOf
+) -> None:
+    """Wide integers have no headroom: x + v would leave the regime."""
+    assert not case_of(f"{LINE} {dtype} fill={fill}").exact
 
 
 def test_every_clause_with_its_needs_alone_asks_for_nothing_else(case_of: CaseOf, right: Any) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from conformance.oracle import Arithmetic
-from conformance.problem import Geometry, Operands
+from conformance.problem import DTYPES, Geometry, Operands
+from conformance.problem.fills import REGIMES
 from conformance.spec import REGISTRY, Case, Misshapen, NotOffered, Raised, Severity
 
 CaseOf = Callable[..., Case]
@@ -47,6 +48,9 @@ SPREAD = [
     "2d n3 c3 m4 i5x4 k3x2 f32 mem=broadcast",
     "2d n2 c4 m4 g2 i5x4 k3x2 s2x1 p1 f64 mem=broadcast bias=untied conv",
     "1d n1 c1 m1 i1 k1 s9 p4:5 f64",
+    *(f"2d n2 c4 m6 g2 i6x5 k3x2 {dtype} fill={fill} seed=1" for fill in REGIMES for dtype in DTYPES),
+    *(f"1d n3 c3 m3 g3 i9 k3 s2 p1:2 bias=none f32 fill={fill} seed=2" for fill in REGIMES),
+    *(f"2d n2 c2 m2 i6 k2 mem=broadcast f16 fill={fill}" for fill in REGIMES),
 ]
 
 

@@ -1,0 +1,81 @@
+"""A mistake: what was done instead of the right thing, how to mend it, and an adapter that does it.
+
+Everything else about that adapter is right.  It also declares what is true of the right implementation: it sums in
+float32 at least (float64 for float64) and rounds once.  That this does not hold is the mistake.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.adapter.protocol import Adapter, Gradients
+from conformance.engine.strategies import EVERYTHING
+from conformance.oracle import Arithmetic
+from conformance.oracle.vectorised import Layer
+from conformance.problem import QUANTITIES, Geometry, Operands, dtype_of
+from conformance.problem.dtypes import CODES
+
+__all__ = ["Compute", "Mistake", "right"]
+
+Array = NDArray[Any]
+Compute = Callable[[Geometry, Operands, str], Array]
+"""(g, operands, quantity) -> y, dx, dw or db in the dtype of the operands; db is never asked for without a bias."""
+
+SUMS = {"f16": Arithmetic(accumulator="f32"), "bf16": Arithmetic(accumulator="f32")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One mistake, by its name.
+
+    sentence: what is done instead of the right thing.  hint: how to mend it.  quantities: those that `compute` gets wrong;
+    the others are right.  dtypes: codes of those in which it can be made.  switch: the change of a `Recipe` that makes it, if
+    it is one: then it combines with others.  fresh: makes `compute` for one adapter, if it keeps state.
+    """
+
+    name: str
+    sentence: str
+    hint: str
+    compute: Compute = dataclasses.field(repr=False)
+    quantities: tuple[str, ...] = QUANTITIES
+    dtypes: tuple[str, ...] = CODES
+    switch: Callable[[Any], Any] | None = dataclasses.field(default=None, repr=False)
+    fresh: Callable[[], Compute] | None = dataclasses.field(default=None, repr=False)
+
+    def adapter(self) -> Adapter:
+        """A fresh implementation that makes it."""
+        return _Mistaken(self, self.fresh() if self.fresh else self.compute)
+
+
+def right(g: Geometry, operands: Operands, quantity: str) -> Array:
+    """The right result: summed in float64, rounded once to the dtype of the operands."""
+    dtype = dtype_of(operands.x.dtype)
+    return dtype.rounded(getattr(Layer.of(g, operands), quantity)).astype(dtype.numpy)
+
+
+class _Mistaken(Adapter):
+    def __init__(self, mistake: Mistake, compute: Compute) -> None:
+        super().__init__()
+        self._mistake, self._compute = mistake, compute
+        self.capabilities = dataclasses.replace(EVERYTHING, dtypes=frozenset(mistake.dtypes), arithmetic=SUMS)
+
+    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        g.check(x=x, w=w, b=b)
+        return self._result(g, Operands(x=x, w=w, b=b, delta=np.zeros(g.y_shape, x.dtype)), "y")
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
+        g.check(x=x, w=w, b=b, delta=delta)
+        operands = Operands(x=x, w=w, b=b, delta=delta)
+        db = None if b is None else self._result(g, operands, "db")
+        return self._result(g, operands, "dx"), self._result(g, operands, "dw"), db
+
+    def _result(self, g: Geometry, operands: Operands, quantity: str) -> Array:
+        compute = self._compute if quantity in self._mistake.quantities else right
+        with np.errstate(all="ignore"):  # results may hold anything
+            return compute(g, operands, quantity)
