@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from conformance.adapter.plain import features, plain, results, right, same, turned
 from conformance.adapter.session import Session
 from conformance.errors import AdapterBroken
-from conformance.oracle.vectorised import Layer
-from conformance.problem import DTYPES, Geometry, Problem
-from conformance.spec import NotOffered, Question, Raised, TimedOut
+from conformance.problem import Geometry, Problem
+from conformance.spec import NotOffered, Raised, TimedOut
 
 __all__ = ["Remark", "examine"]
 
@@ -35,7 +33,7 @@ class Remark:
 def examine(session: Session) -> Iterator[Remark]:
     """Remarks in the order of the checks; a fault of the adapter is the last one."""
     yield Remark(check="loads", ok=True, text=f"{session.name} loads; " + _libraries(session))
-    problem = _plain(session)
+    problem = plain(session)
     if problem is None:
         yield Remark(
             check="claims", ok=True, text="it offers none of the doctor's plain problems: wiring not checked"
@@ -43,7 +41,7 @@ def examine(session: Session) -> Iterator[Remark]:
         return
     yield Remark(check="claims", ok=True, text=f"examined on {problem}")
     try:
-        got = _results(session, problem)
+        got = results(session, problem)
     except AdapterBroken as fault:
         yield Remark(check="contract", ok=False, text=str(fault))
         return
@@ -67,60 +65,54 @@ def examine(session: Session) -> Iterator[Remark]:
 
 
 def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator[Remark]:
-    right = _right(problem)
-    for fault in (_swapped(got, right), _layout(got, right), _convention(problem, got, right)):
+    expected = right(problem)
+    for fault in (_swapped(got, expected), _layout(got, expected), _convention(problem, got, expected)):
         if fault:
             yield Remark(check="wiring", ok=False, text=f"{session.name}: {fault}")
             return
     text = "order of results, layouts and convention are as declared"
-    if not all(_same(got[q], right[q]) for q in got):
+    if not all(same(got[q], expected[q]) for q in got):
         text = "no wiring fault found; results are not all right, which is for the clauses to judge"
     yield Remark(check="wiring", ok=True, text=text)
 
 
-def _swapped(got: dict[str, Any], right: dict[str, Any]) -> str | None:
+def _swapped(got: dict[str, Any], expected: dict[str, Any]) -> str | None:
     """Gradients that are right, but returned in another order."""
     names = [q for q in ("dx", "dw", "db") if q in got]
     for order in itertools.permutations(names):
-        if order != tuple(names) and all(_same(got[q], right[r]) for q, r in zip(names, order, strict=True)):
+        if order != tuple(names) and all(
+            same(got[q], expected[r]) for q, r in zip(names, order, strict=True)
+        ):
             return f"backward returns ({', '.join(order)}) where ({', '.join(names)}) is expected"
     return None
 
 
-def _layout(got: dict[str, Any], right: dict[str, Any]) -> str | None:
+def _layout(got: dict[str, Any], expected: dict[str, Any]) -> str | None:
     """A result that is right, but with its axes in another order."""
     for q, value in got.items():
-        if q != "db" and not _same(value, right[q]):
-            for order in itertools.permutations(range(right[q].ndim)):
+        if q != "db" and not same(value, expected[q]):
+            for order in itertools.permutations(range(expected[q].ndim)):
                 spatial = [axis for axis in order if axis > 1]
-                if spatial == sorted(spatial) and _same(value, right[q].transpose(order)):
+                if spatial == sorted(spatial) and same(value, expected[q].transpose(order)):
                     needed = "x_layout" if q in ("y", "dx") else "w_layout"
                     return f"{q} is right with its axes in the order {order}: the declared {needed} does not hold"
     return None
 
 
-def _convention(problem: Problem, got: dict[str, Any], right: dict[str, Any]) -> str | None:
+def _convention(problem: Problem, got: dict[str, Any], expected: dict[str, Any]) -> str | None:
     """All results are those of the other convention."""
-    other = "convolution" if problem.geometry.convention == "correlation" else "correlation"
-    turned = _right(problem.replace(geometry=replace(problem.geometry, convention=other)))
-    if all(_same(got[q], right[q]) for q in got) or not all(_same(got[q], turned[q]) for q in got):
+    other = turned(problem)
+    opposite = right(other)
+    if all(same(got[q], expected[q]) for q in got) or not all(same(got[q], opposite[q]) for q in got):
         return None
-    return f"it declares {problem.geometry.convention}, but everything it computes is {other}: declare convention={other!r}"
+    name = other.geometry.convention
+    return f"it declares {problem.geometry.convention}, but everything it computes is {name}: declare convention={name!r}"
 
 
 def _unclaimed(session: Session, problem: Problem) -> Iterator[Remark]:
     """Features that are not claimed and yet come out right."""
-    g, able = problem.geometry, session.capabilities
-    trials: dict[str, tuple[bool, dict[str, Any]]] = {
-        "stride": (not able.stride, {"stride": (2,)}),
-        "dilation": (not able.dilation, {"dilation": (2,)}),
-        "groups": (not able.groups, {"groups": 2, "channels": 4, "maps": 6}),
-        "symmetric padding": (able.padding == "none", {"padding": ((1, 1),)}),
-        "asymmetric padding": (able.padding in ("none", "symmetric"), {"padding": ((2, 1),)}),
-        "an empty batch": (not able.empty_batch, {"batch": 0}),
-    }
-    for what, (unclaimed, change) in trials.items():
-        if unclaimed and _right_on(session, problem, replace(g, **change)):
+    for what, (claimed, change) in features(session.capabilities).items():
+        if not claimed and _right_on(session, problem, replace(problem.geometry, **change)):
             yield Remark(
                 check="claims",
                 ok=True,
@@ -130,55 +122,11 @@ def _unclaimed(session: Session, problem: Problem) -> Iterator[Remark]:
 
 def _right_on(session: Session, problem: Problem, g: Geometry) -> bool:
     try:
-        got = _results(session, problem.replace(geometry=g), claimed=False)
+        got = results(session, problem.replace(geometry=g), claimed=False)
     except (AdapterBroken, Raised, NotOffered, TimedOut):
         return False
-    right = _right(problem.replace(geometry=g))
-    return all(_same(got[q], right[q]) for q in got)
-
-
-def _plain(session: Session) -> Problem | None:
-    """The first plain problem that is offered: distinct sizes before square ones, with a bias before without."""
-    able = session.capabilities
-    dtype = next(d for d in DTYPES if d in able.dtypes)
-    shapes = (((9, 8, 7), (3, 2, 2)), ((8, 8, 8), (3, 3, 3)))
-    for (size, kernel), (n, c, m), bias in itertools.product(
-        shapes, ((2, 3, 5), (1, 1, 1)), ("tied", "none", "untied")
-    ):
-        for rank, convention in itertools.product(sorted(able.ranks, key=(2, 1, 3).index), able.conventions):
-            g = Geometry(
-                batch=n,
-                channels=c,
-                maps=m,
-                size=size[:rank],
-                kernel=kernel[:rank],
-                bias=bias,
-                convention=convention,
-            )
-            if session.refusal(g, dtype) is None:
-                return Problem(geometry=g, dtype=dtype, seed=1)
-    return None
-
-
-def _results(session: Session, problem: Problem, *, claimed: bool = True) -> dict[str, Any]:
-    ask = session.answer if claimed else session.put
-    got: dict[str, Any] = {}
-    for backward, part in ((False, {"y"}), (True, {"dx", "dw", "db"})):
-        if part & session.capabilities.quantities:
-            question = Question(
-                geometry=problem.geometry, operands=problem.operands, memory="c", backward=backward
-            )
-            got |= ask(question).arrays
-    return got
-
-
-def _right(problem: Problem) -> dict[str, Any]:
-    layer = Layer.of(problem.geometry, problem.operands)
-    return {q: getattr(layer, q) for q in ("y", "dx", "dw", "db")}
-
-
-def _same(got: Any, right: Any) -> bool:
-    return got.shape == right.shape and np.array_equal(np.rint(got.astype(np.float64)), right)
+    expected = right(problem.replace(geometry=g))
+    return all(same(got[q], expected[q]) for q in got)
 
 
 def _libraries(session: Session) -> str:

@@ -70,7 +70,8 @@ class Run:
         named = [n for name in self.profile.corpora for n in corpus(name)]
         small = [n for n in named if n.problem.geometry.products <= self.profile.largest]
         beyond = drawn(self.session, self.profile.explored, self.seed)
-        rounding = list(in_regimes(small, self.profile.regimes))
+        judged = any(c.chapter == "NUM" for c in self.clauses)  # nothing else is, on these data
+        rounding = list(in_regimes(small, self.profile.regimes if judged else 0))
         return small + rounding + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:

@@ -64,7 +64,7 @@ class Recipe:
 
     def result(self) -> Floats:
         """The quantity, in float64."""
-        out = _SUMS[self.quantity](self)
+        out = _summed(self)
         for step in self.finish:
             out = step(out)
         return out
@@ -143,6 +143,18 @@ def ending(step: Callable[[Floats, Recipe], Floats]) -> Switch:
 
 
 # ---- the sums ----
+def _summed(r: Recipe) -> Floats:
+    """The sum; NaN where it reads a value that is not finite (0 times NaN is NaN, but what is unrelated is not read)."""
+    total = _SUMS[r.quantity]
+    special = {name: ~np.isfinite(getattr(r, name)) for name in ("x", "w", "delta")}
+    if not any(mask.any() for mask in special.values()):
+        return total(r)
+    ones = {name: np.ones(mask.shape) for name, mask in special.items()}
+    reached = sum(total(r.replace(bias=np.zeros(1), **{**ones, name: mask.astype(np.float64)})) for name, mask in special.items())
+    clean = {name: np.where(mask, 0.0, getattr(r, name)) for name, mask in special.items()}
+    return np.where(reached, np.nan, total(r.replace(**clean)))
+
+
 def _channels(g: Geometry) -> Floats:
     m, k, c = np.ogrid[: g.maps, : g.channels // g.groups, : g.channels]
     first = m // (g.maps // g.groups) * (g.channels // g.groups)

@@ -72,13 +72,18 @@ def direct(
         return np.where(overflows & (s > 0), np.inf, e)  # then infinity is legal
 
 
-def fft(exact: Floats, norms: Floats, g: Geometry, *, summed: int, dtype: DType) -> Floats:
-    """E for a result computed by Fourier transforms; `norms` is the sum of ||a|| ||b|| over the `summed` pairs."""
+def fft(
+    exact: Floats, norms: Floats, g: Geometry, *, summed: int, dtype: DType, u: float | None = None
+) -> Floats:
+    """E for a result computed by Fourier transforms; `norms` is the sum of ||a|| ||b|| over the `summed` pairs.
+
+    u: unit roundoff of the transforms, if it is not the dtype's.
+    """
     length = sum(math.log2(extent) for extent in extents(g))
-    u = dtype.u
+    u = dtype.u if u is None else u
     factor = math.expm1(3 * length * math.log1p(FFT_STAGE * u) + math.log1p(math.sqrt(5) * u))
     e = norms * ((1 + factor) * (1 + gamma(summed + 1, u)) - 1) * (1 + 2.0**-40)
-    bound: Floats = e + 2 * u * (np.abs(exact) + e) + dtype.smallest_subnormal
+    bound: Floats = e + 2 * dtype.u * (np.abs(exact) + e) + dtype.smallest_subnormal
     return bound
 
 

@@ -82,13 +82,13 @@ def compare(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_] | No
     if got.shape != expected.exact.shape:
         return sizes(expected.quantity, got.shape, expected.exact.shape)
     values = got.astype(np.float64)
+    certificate = expected.certificate if where is None else float(np.mean(expected.certain & where))
     if np.array_equal(values, expected.exact):
-        return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=expected.certificate)
+        return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=certificate)
     target, bound = _demanded(expected)
     if where is not None:
         values = np.where(where, values, target)
     bound = np.where(np.isnan(values) & ~expected.may_overflow, 0.0, bound)  # NaN is within no bound
-    certificate = expected.certificate if where is None else float(np.mean(expected.certain & where))
     evidence = _worst(expected.quantity, values, target, bound, certificate)
     return evidence if not evidence.ok else dataclasses.replace(evidence, grade=_grade(values, expected, where))
 

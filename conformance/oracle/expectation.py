@@ -127,16 +127,20 @@ class Expected:
     def rounded_once(self) -> Mask:
         """Where the result must be the exact value rounded once: no sum can round, however narrow the dtype is."""
         settled = self.within(self._kept)
-        plain = self.arithmetic.inputs is None and not self.arithmetic.truncates and self._kept >= self.whole.dtype.p
-        return settled | self.single if plain else settled
+        p = self.whole.dtype.p
+        whole = self._kept == p or self._kept >= 2 * p  # a product is rounded to the dtype, or exact until it is
+        plain = self.arithmetic.inputs is None and not self.arithmetic.truncates
+        return settled | self.single if plain and whole else settled
 
     @functools.cached_property
     def single(self) -> Mask:
         """Where at most one product is not zero, and neither it nor its operands are subnormal: it is rounded once."""
-        if self.whole.dense and not self._few:
+        smallest = min((self.whole.smallest[name] for name in _FACTORS[self.quantity]), default=0.0)
+        normal = self.whole.dtype.smallest_normal
+        if (self.whole.dense and not self._few) or 0 < smallest < normal:
             return np.zeros(self.exact.shape, bool)
         terms: Floats = getattr(self.whole.present, self.quantity)
-        return (terms <= 1) & ((self.s >= self.whole.dtype.smallest_normal) | (self.s == 0))
+        return (terms <= 1) & ((self.s >= normal) | (self.s == 0))
 
     @property
     def _few(self) -> bool:
@@ -222,7 +226,7 @@ class Expected:
         """Where a sum may legally overflow, so that infinity and NaN are no mistake."""
         limit = self._range[1]
         reached = self.s * (1 + 2.0**-5) > limit
-        return reached if self.direct else reached | (transforms.peak(self) > limit)
+        return reached if self.direct else reached | transforms.may_overflow(self)
 
     @property
     def certificate(self) -> float:

@@ -6,6 +6,7 @@ the products of one element; and a map that is finite in the end may overflow on
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,24 @@ from conformance.oracle import bounds, winograd
 if TYPE_CHECKING:
     from conformance.oracle.expectation import Expected
 
-__all__ = ["bound", "peak"]
+__all__ = ["bound", "may_overflow"]
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def bound(expected: Expected) -> Floats:
     """The error that the declared transform may add (broadcasts to the result)."""
-    whole = expected.whole
+    whole, (step, _) = expected.whole, _on_the_way(expected)
     if expected.arithmetic.algorithm == "fft":
         norms, summed = _paired(expected, _norm)
         points = math.prod(bounds.extents(whole.g))
-        lost = 16 * points * (3 * math.log2(points) + summed) * _scale(expected) * whole.dtype.smallest_subnormal
-        return bounds.fft(expected.exact, norms, whole.g, summed=summed, dtype=whole.dtype) + lost
+        lost = 16 * points * (3 * math.log2(points) + summed) * _scale(expected) * step
+        u = expected.arithmetic.unit("accumulator", whole.dtype.u)
+        return bounds.fft(expected.exact, norms, whole.g, summed=summed, dtype=whole.dtype, u=u) + lost
     if not _tiled(expected):
         return np.zeros(1)
     amplified, roundings = _winograd(expected)
-    step = expected.arithmetic.range((whole.dtype.smallest_normal, whole.dtype.largest))[0]
     lost = roundings * roundings * winograd.underflows(_transforms(expected)) * _scale(expected) * step
     through = bounds.winograd(
         expected.exact, amplified, roundings, dtype=whole.dtype, arithmetic=expected.arithmetic
@@ -41,13 +43,24 @@ def bound(expected: Expected) -> Floats:
     return through + lost
 
 
-def peak(expected: Expected) -> Floats:
-    """The largest magnitude that the transform may meet on its way to a result."""
+def may_overflow(expected: Expected) -> Mask:
+    """Where the transform may exceed the largest number on its way: an operand transformed, a product, or their sum."""
+    limit = _on_the_way(expected)[1]
+    alone = max(expected.whole.largest[name] for name in ("x", "w", "delta"))
     if expected.arithmetic.algorithm == "fft":
-        return _paired(expected, _norm)[0] * math.prod(bounds.extents(expected.whole.g)) ** 2
+        points = math.prod(bounds.extents(expected.whole.g))
+        return np.asarray((_paired(expected, _norm)[0] * points**2 > limit) | (alone * points > limit))
     if not _tiled(expected):
-        return np.zeros(1)
-    return _winograd(expected)[0] * winograd.underflows(_transforms(expected))
+        return np.zeros(1, bool)
+    spread = winograd.underflows(_transforms(expected))
+    return np.asarray((_winograd(expected)[0] * spread > limit) | (alone * spread > limit))
+
+
+def _on_the_way(expected: Expected) -> tuple[float, float]:
+    """(error of an underflow, overflow threshold) of the formats before the result."""
+    a = expected.arithmetic
+    way = dataclasses.replace(a, accumulator=a.accumulator or expected.whole.dtype.code)
+    return way.range((0.0, math.inf))
 
 
 def _tiled(expected: Expected) -> bool:

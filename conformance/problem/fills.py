@@ -24,7 +24,7 @@ And the numeric regimes, on which only rounding is judged (chapter NUM):
 * ``stagnation``    powers of two: a few ones, the rest so small that a sum of the dtype's own precision loses them.
 * ``cancellation``  magnitudes that hardly differ, alternating signs: sums much smaller than S.
 * ``positive``      ``real`` without signs: sums that only grow, and may not become negative.
-* ``gaps``          ``real``, but half of x's rows, the first map's kernel and the last map's delta are zero: results
+* ``gaps``          ``real``, but the last rows of x and of delta, and the first map's kernel and delta are zero: results
                     whose S is 0.
 * ``subnormal``     ``small`` scaled so that results are multiples of the smallest subnormal number.  Sees flushing to zero.
 * ``huge``          ``small`` scaled so that S comes close to the largest number.  Sees clipping and early overflow.
@@ -179,22 +179,22 @@ def _stagnation(source: Source, operand: str, words: Words, shape: tuple[int, ..
 
 
 def _cancellation(source: Source, operand: str, words: Words, shape: tuple[int, ...]) -> Floats:
-    """3/4 and a little more in all; x and delta alternate in sign along their elements."""
+    """3/4 and a little more in all; the signs of x go + - + -, those of delta + + - -."""
     p = source.dtype.p
     little = (words >> np.uint64(64 - p // 2)).astype(np.float64) * 2.0**-p
-    signs = 1.0 if operand in ("w", "b") else (-1.0) ** np.arange(words.size)
+    run = {"x": 1, "delta": 2}.get(operand, max(words.size, 1))
+    signs = (-1.0) ** (np.arange(words.size) // run)
     return ((0.75 + little) * signs).reshape(shape)
 
 
 def _gaps(source: Source, operand: str, words: Words, shape: tuple[int, ...]) -> Floats:
     values = _real(source, operand, words, shape)
-    several = source.geometry.maps > 1
-    if operand == "x":
-        values[:, :, shape[2] // 2 :] = 0
-    elif operand == "w" and several:
+    if operand in ("x", "delta"):
+        values[:, :, (shape[2] + 1) // 2 :] = 0
+    if source.geometry.maps > 1 and operand == "w":
         values[0] = 0
-    elif operand == "delta" and several:
-        values[:, -1] = 0
+    if source.geometry.maps > 1 and operand == "delta":
+        values[:, 0] = 0
     return values
 
 

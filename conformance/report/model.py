@@ -79,9 +79,14 @@ class Report:
         if any(r.status is Status.BROKEN_ADAPTER for r in rows):
             return 3
         musts = [r.status for r in rows if r.clause.severity is Severity.MUST]
-        if any(s.failed for s in musts) or Status.PASS not in (r.status for r in rows):
+        if any(s.failed for s in musts) or not self._judged(rows):
             return 1
         return 0
+
+    @staticmethod
+    def _judged(rows: list[Row]) -> bool:
+        """Did any clause that can fail pass?"""
+        return any(r.status is Status.PASS and r.clause.severity is not Severity.INFO for r in rows)
 
     def verdict(self, adapter: str) -> str:
         """One sentence."""
@@ -92,12 +97,12 @@ class Report:
         ]
         tail = f" ({', '.join(aside)})" if aside else ""
         failed = sum(r.status.failed for r in rows if r.clause.severity is Severity.MUST)
-        should = sum(r.status.failed for r in rows if r.clause.severity is not Severity.MUST)
+        should = sum(r.status.failed for r in rows if r.clause.severity is Severity.SHOULD)
         if any(r.status is Status.BROKEN_ADAPTER for r in rows):
             return f"{adapter}: the adapter is broken; the implementation was not judged"
         if failed:
             return f"{adapter} does not conform: {failed} of {len(rows)} clauses fail{tail}"
-        if not count[Status.PASS]:
+        if not self._judged(rows):
             return f"{adapter}: nothing was judged with power{tail}"
         warned = f", {should} SHOULD clauses fail" if should else ""
         return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
@@ -108,7 +113,7 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
     graded = [j for j in ran if j.grade]
     status = Status.BROKEN_ADAPTER if broken else joined(j.status for j in judgements)
     telling = next((j.note for j in judgements if j.status is status and j.note), "")
-    if clause.severity is Severity.INFO:
+    if clause.severity is Severity.INFO and ran:
         telling = "; ".join(sorted({j.note for j in ran if j.note}))
     return Row(
         clause=clause,

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.oracle import definition, matrix, rotation, vectorised
-from conformance.problem import QUANTITIES, Geometry, Operands
+from conformance.problem import QUANTITIES, Geometry, Operands, Problem
 
 Choose = Callable[[int, int], int]
 
@@ -109,6 +109,35 @@ def test_four_derivations_agree_bit_for_bit(seed: int) -> None:
 def test_four_derivations_agree_on_whatever_hypothesis_draws(data: st.DataObject, seed: int) -> None:
     g = some_geometry(lambda low, high: data.draw(st.integers(low, high)))
     assert disagreements(g, some_operands(g, seed)) == []
+
+
+@pytest.mark.parametrize("fill", ["wide", "odd"])
+@pytest.mark.parametrize("seed", range(4))
+def test_four_derivations_agree_on_integers_that_fill_the_exact_regime(seed: int, fill: str) -> None:
+    """Sums of up to 2^53: the last that float64 holds, whatever the order in which a derivation adds."""
+    rng, reached = random.Random(seed), 0.0
+    for number in range(60):
+        problem = Problem(geometry=some_geometry(rng.randint), fill=fill, seed=3 * number + seed)
+        assert disagreements(problem.geometry, problem.operands) == [], str(problem)
+        s = vectorised.Layer.of(problem.geometry, problem.operands).magnitudes().results()
+        reached = max(reached, *(float(a.max(initial=0)) for a in (s.y, s.dx, s.dw)))
+    assert reached > 2.0 ** (50 if fill == "wide" else 30)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ones_where_operands_are_not_zero_count_the_products_that_are_not(seed: int) -> None:
+    rng = random.Random(seed)
+    for number in range(40):
+        g = some_geometry(rng.randint)
+        o = some_operands(g, number)
+        masks = {name: a != 0 for name, a in o.items()}
+        n = {q: np.zeros(g.shape_of(q) or ()) for q in ("y", "dx", "dw")}
+        for at_x, at_w, at_y in definition.products(g):
+            x, w, delta = masks["x"][at_x], masks["w"][at_w], masks["delta"][at_y]
+            for q, at, both in (("y", at_y, x & w), ("dx", at_x, w & delta), ("dw", at_w, x & delta)):
+                n[q][at] += both
+        counted = vectorised.Layer(g, masks["x"], masks["w"], None, masks["delta"])
+        assert all(same(getattr(counted, q), right) for q, right in n.items()), g
 
 
 @pytest.mark.parametrize("seed", range(4))

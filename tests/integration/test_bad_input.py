@@ -17,7 +17,7 @@ OURS = "[a defect of this program: please report it]"
 BAD_LINES = {
     "2d i3x3 q2": ("no token begins like 'q2'", "q2"),
     "2d i3x3 k2xy": ("'k2xy': k takes a number an axis, at most three, not 'y'", "y"),
-    "i3x3 k2 fill=ones": ("fill= takes one of small, real, sparse, unit, not 'ones'", "ones"),
+    "i3x3 k2 fill=ones": ("fill= takes one of small, real, sparse, unit, wide, odd,", "ones"),
     "i3x3 k2 k3": ("kernel is given twice", "k3"),
     "3d i3x3 k2": ("3d, but the size has 2 axes", "3d"),
 }

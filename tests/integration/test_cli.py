@@ -18,7 +18,7 @@ import conformance
 from conformance.adapter.connect import bundled
 from conformance.problem import Problem
 from conformance.report.model import read, schema
-from conformance.spec import REGISTRY, matching
+from conformance.spec import REGISTRY, Severity, matching
 
 Invoke = Callable[..., Any]
 Write = Callable[..., Path]
@@ -45,7 +45,8 @@ def test_the_bundled_reference_conforms_in_the_quick_profile(start: Invoke) -> N
     rows = {row.split()[0]: row for row in table.splitlines()[2:] if re.match(r"[A-Z]{3}-\d", row)}
     assert list(rows) == [clause.id for clause in matching()]
     for id_, row in rows.items():
-        assert re.search(rf"^{id_} +{REGISTRY[id_].severity} .* PASS +[1-9]\d* ", row), row
+        told = ": results that overflow" if REGISTRY[id_].severity is Severity.INFO else ""
+        assert re.search(rf"^{id_} +{REGISTRY[id_].severity} .* PASS{told} +[1-9]\d* ", row), row
     assert rest[-1] == f"python-numpy conforms: {len(rows)} of {len(rows)} clauses pass\n"
     assert "findings" not in said.out
 

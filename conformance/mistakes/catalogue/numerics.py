@@ -85,6 +85,14 @@ def _bias_last(g: Geometry, operands: Operands, quantity: str, dtype: DType) -> 
     return bare if operands.b is None else bare + _biased(g, operands.b)
 
 
+def _noisy(g: Geometry, operands: Operands, quantity: str, dtype: DType) -> Floats:
+    """Errors of a unit in the last place of a map's largest sum, in all of them; the bias comes after."""
+    bare = _summed(g, operands.replace(b=None), quantity, dtype)
+    largest = np.max(np.abs(bare), axis=tuple(range(2, bare.ndim)), keepdims=True, initial=0.0)
+    noisy: Floats = bare + 2 * dtype.u * largest * np.random.default_rng(0).uniform(-1, 1, bare.shape)
+    return noisy if operands.b is None or quantity != "y" else noisy + _biased(g, operands.b)
+
+
 def _parts(g: Geometry, operands: Operands, quantity: str, by: str) -> Iterator[Floats]:
     """What a result is the sum of, the bias last; `by` product, tap of the kernel, or item of the batch.
 
@@ -178,7 +186,7 @@ def _clipped_norm(values: Floats, dtype: DType) -> Floats:
 
 
 def _saturated(values: Floats, dtype: DType) -> Floats:
-    return np.clip(values, -dtype.largest, dtype.largest)
+    return np.where(np.isinf(values), values, np.clip(values, -dtype.largest, dtype.largest))
 
 
 def _spread_nan(values: Floats, dtype: DType) -> Floats:
@@ -191,12 +199,6 @@ def _replaced_nan(values: Floats, dtype: DType) -> Floats:
 
 def _decimals(values: Floats, dtype: DType) -> Floats:
     return np.round(values, 6)
-
-
-def _noisy(values: Floats, dtype: DType) -> Floats:
-    """Errors of a unit in the last place of the largest result, in all of them."""
-    largest = np.max(np.abs(values), initial=0.0)
-    return values + 2 * dtype.u * largest * np.random.default_rng(0).uniform(-1, 1, values.shape)
 
 
 # ---- the three steps together ----
@@ -386,9 +388,10 @@ MISTAKES = (
     ),
     Mistake(
         name="errors-of-the-largest",
-        sentence="every result carries rounding errors of the size that the largest one may have, as transforms make",
+        sentence="every result carries rounding errors of the size that its map's largest may have, as transforms make",
         hint="sum directly, or declare algorithm='fft'",
-        compute=_made(stored=_then(_noisy)),
+        compute=_made(summed=_noisy),
+        quantities=("y", "dx", "dw"),
         dtypes=FULL,
     ),
     # ranges
@@ -420,9 +423,10 @@ MISTAKES = (
     ),
     Mistake(
         name="saturates",
-        sentence="results that overflow become the largest number, not infinity",
+        sentence="sums that are finite, but too large for the dtype, become the largest number, not infinity",
         hint="let overflow be seen: loss scaling looks for infinity",
         compute=_made(stored=_then(_saturated)),
+        dtypes=("f32", "f16", "bf16"),
     ),
     Mistake(
         name="nan-to-num",

@@ -12,6 +12,7 @@ import pytest
 
 from conformance.oracle import Arithmetic, Expectation, Expected, Grade, compare, definition
 from conformance.problem import DTYPES, QUANTITIES, Geometry, Operands, Problem
+from conformance.problem.fills import FILLS
 
 LINES = [
     "1d n2 c3 m2 i7 k2 s2",
@@ -420,6 +421,50 @@ def test_a_certificate_holds_for_every_single_product(dtype: str, fill: str) -> 
                 got = expectation[q].exact.copy()
                 got[at] += times * product
                 assert compare(got, expectation[q]).grade is Grade.FAIL
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize(
+    ("dtype", "arithmetic"),
+    [("f64", {}), ("f32", {}), ("f16", {}), ("bf16", {}), ("f16", {"accumulator": "f32"}),
+     ("bf16", {"accumulator": "f32"}), ("f32", {"inputs": "tf32"}), ("f32", {"flushes": True}),
+     ("f16", {"accumulator": "f32", "truncates": True})],
+    ids=str,
+)  # fmt: skip
+def test_on_all_data_a_wrong_product_is_seen_where_that_is_certain(
+    dtype: str, arithmetic: dict[str, Any], fill: str
+) -> None:
+    """Rounded once to the dtype, or moved back by as much as the bound allows: where it is certain, it is seen."""
+    line, seen = f"2d n2 c2 m3 i5x4 k2 p0:1 {dtype} fill={fill} seed=3", 0
+    expectation, o = expected_of(line, Arithmetic(**arithmetic)), Problem.parse(line).operands
+    x, w, delta = (a.astype(np.float64) for a in (o.x, o.w, o.delta))
+    every = list(definition.products(Problem.parse(line).geometry))
+    meet = [p for p in every if x[p[0]] and delta[p[2]]]
+    for at_x, at_w, at_y in [*every[::13], *meet[::13]]:
+        for q, at, product in (
+            ("y", at_y, x[at_x] * w[at_w]), ("dx", at_x, w[at_w] * delta[at_y]), ("dw", at_w, x[at_x] * delta[at_y])
+        ):  # fmt: skip
+            expected = expectation[q]
+            if product and expected.certain[at]:
+                moved = expected.exact[at] + random.Random(seen).choice((-1, 1, -2)) * product
+                back = math.copysign(expected.bound[at] * (1 - 2.0**-20), expected.exact[at] - moved)
+                once = expected.settled[at] or expected.rounded_once[at]
+                got = expected.whole.dtype.rounded(expected.exact)
+                got[at] = expected.whole.dtype.rounded(np.array(moved)) if once else moved + back
+                assert compare(got, expected).grade is Grade.FAIL, (q, at)
+                seen += 1
+    assert seen or max(expectation[q].certificate for q in ("y", "dx", "dw")) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("dtype", "accumulator"), [("f64", "f64"), ("f32", "f32"), ("f16", "f32"), ("bf16", "f32")]
+)
+def test_all_data_are_certain_to_show_some_wrong_product(dtype: str, accumulator: str) -> None:
+    """Most show most of them; of one-hot data few results hold a product at all."""
+    for fill in FILLS:
+        line = f"2d n2 c2 m3 i5x4 k2 {dtype} fill={fill}"
+        share = expected_of(line, Arithmetic(accumulator=accumulator))["y"].certificate
+        assert share > (0.1 if fill != "onehot" else 0.01), fill
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16"])

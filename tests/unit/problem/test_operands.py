@@ -10,7 +10,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from conformance.problem import Problem
+from conformance.problem import DTYPES, Problem
+from conformance.problem.fills import FILLS
 from conformance.problem.memory import REARRANGEMENTS
 
 INTEGERS = {
@@ -65,6 +66,20 @@ DIGESTS = {
 }
 
 
+OF_REGIMES = {
+    "wide": "5a044ef549081e9b",
+    "odd": "36f0199a591055d2",
+    "onehot": "b36d8a37b3d6c1c4",
+    "stagnation": "da2ff6be22e01ad2",
+    "cancellation": "1f8efbab6fd93159",
+    "positive": "ab155a9ec45a38ff",
+    "gaps": "a1df562dc713a4ca",
+    "subnormal": "ba183230664a2be1",
+    "huge": "c151d685bef1fd86",
+}
+"""Of each numeric regime in all dtypes, in memory c and broadcast."""
+
+
 def line_of(dtype: str, fill: str, memory: str) -> str:
     return f"2d n2 c2 m4 g2 i3x4 k2x3 s1x2 p1:0 conv bias=untied {dtype} fill={fill} mem={memory} seed=11"
 
@@ -76,6 +91,11 @@ def digest(line: str) -> str:
         raw = a.view(f"V{a.itemsize}") if a.dtype.kind == "V" else a.astype(a.dtype.newbyteorder("<"))
         content.update(f"{name}{a.dtype}{a.shape}".encode() + raw.tobytes())
     return content.hexdigest()[:16]
+
+
+def of_regime(fill: str) -> str:
+    each = (digest(line_of(dtype, fill, memory)) for dtype in DTYPES for memory in ("c", "broadcast"))
+    return hashlib.sha256("".join(each).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("line", INTEGERS)
@@ -92,6 +112,15 @@ def test_reals_of_a_line_are_frozen_to_the_last_bit(dtype: str) -> None:
 @pytest.mark.parametrize(("dtype", "fill", "memory"), DIGESTS)
 def test_every_dtype_fill_and_kind_of_memory_is_frozen(dtype: str, fill: str, memory: str) -> None:
     assert digest(line_of(dtype, fill, memory)) == DIGESTS[dtype, fill, memory]
+
+
+def test_every_fill_is_frozen() -> None:
+    assert {*OF_REGIMES, *(fill for _, fill, _ in DIGESTS)} == set(FILLS)
+
+
+@pytest.mark.parametrize("fill", OF_REGIMES)
+def test_every_numeric_regime_is_frozen(fill: str) -> None:
+    assert of_regime(fill) == OF_REGIMES[fill]
 
 
 @pytest.mark.parametrize("memory", REARRANGEMENTS)

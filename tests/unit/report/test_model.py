@@ -17,6 +17,7 @@ from conformance.adapter.doctor import Remark
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status
 from conformance.errors import ReportError
+from conformance.oracle import Grade
 from conformance.report.model import SCHEMA, Report, read, record, schema
 from conformance.spec import REGISTRY, Severity
 
@@ -149,7 +150,7 @@ JUDGEMENTS = st.builds(
     problem=st.just(LINE),
     origin=st.sampled_from(["seed/post", "explored", "given"]),
     status=st.sampled_from(Status),
-    grade=st.sampled_from(["", "EXACT", "EXACT_ROUNDED", "RINT", "PROVEN", "FAIL"]),
+    grade=st.sampled_from(["", *(g.name for g in Grade)]),
     quantity=st.sampled_from(["", "y", "dx", "dw", "db"]),
     index=st.none() | st.lists(st.integers(0, 999), max_size=5).map(tuple),
     got=st.none() | FLOATS,
@@ -387,6 +388,46 @@ def test_a_row_has_the_worst_grade_and_ratio_of_what_was_graded() -> None:
     row = Report(header=header(), judgements=[*js, judgement(status=C, note="raises")]).rows("mine")[0]
     assert (row.grade, row.error_over_bound) == ("PROVEN", 0.75)
     assert report(C).rows("mine")[0].grade == ""
+
+
+def test_a_row_is_suspicious_where_anything_is_and_nothing_failed() -> None:
+    js = [judgement(grade=grade) for grade in ("PROVEN", "SUSPICIOUS", "EXACT")]
+    (row, *_) = Report(header=header(), judgements=js).rows("mine")
+    assert (row.grade, row.status) == ("SUSPICIOUS", P)
+    failed = judgement(status=F, grade="FAIL")
+    assert Report(header=header(), judgements=[*js, failed]).rows("mine")[0].grade == "FAIL"
+
+
+def test_a_row_of_information_tells_all_that_was_seen_once_each() -> None:
+    told = [
+        (P, "overflow is infinite"),
+        (P, "subnormal results are kept"),
+        (P, "overflow is infinite"),
+        (P, ""),
+    ]
+    js = [judgement("NUM-7", status, note=note) for status, note in told]
+    (row,) = Report(header=header(clauses=("NUM-7",)), judgements=js).rows("mine")
+    assert REGISTRY["NUM-7"].severity is Severity.INFO
+    assert row.reason == "overflow is infinite; subnormal results are kept"
+
+
+def test_a_row_of_information_tells_nothing_of_what_did_not_run_unless_nothing_did() -> None:
+    declined = judgement("NUM-7", U, note="stride not claimed")
+    seen = judgement("NUM-7", note="subnormal results are kept")
+    some, none = (
+        Report(header=header(clauses=("NUM-7",)), judgements=js).rows("mine")[0]
+        for js in ([declined, seen], [declined])
+    )
+    assert some.reason == "subnormal results are kept"
+    assert none.reason == "stride not claimed"
+
+
+def test_information_alone_is_no_conformance() -> None:
+    """It can not fail, so that it passed shows nothing."""
+    js = [judgement("NUM-7"), judgement("FWD-1", W)]
+    r = Report(header=header(clauses=("FWD-1", "NUM-7")), judgements=js)
+    assert r.exit_code() == 1
+    assert r.verdict("mine").startswith("mine: nothing was judged with power")
 
 
 def test_a_row_says_why_where_nothing_was_judged() -> None:

@@ -116,7 +116,14 @@ def test_a_row_a_clause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("grade", "shown"), [("EXACT", "exact"), ("EXACT_ROUNDED", "exact-rounded"), ("RINT", "rint"), ("", "")]
+    ("grade", "shown"),
+    [
+        ("EXACT", "exact"),
+        ("EXACT_ROUNDED", "exact-rounded"),
+        ("RINT", "rint"),
+        ("SUSPICIOUS", "suspicious"),
+        ("", ""),
+    ],
 )
 def test_grades_are_written_small(grade: str, shown: str) -> None:
     assert cells(rendered(a_report(judgement(grade=grade)), "markdown"), "mine: clauses")[0][6] == shown
@@ -243,6 +250,14 @@ def test_remarks_that_matter_are_told(style: str) -> None:
         "doctor: backward returns (dw, dx)" in text
     )
     assert "mine loads" not in text
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_arithmetic_that_was_seen_is_told(style: str) -> None:
+    remark = Remark(check="arithmetic", ok=True, text="float32: y, dx: accumulates in f64")
+    assert "doctor: float32: y, dx: accumulates in f64" in rendered(
+        a_report(remarks=[("mine", remark)]), style
+    )
 
 
 def test_several_adapters_make_a_matrix() -> None:

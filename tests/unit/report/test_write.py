@@ -24,7 +24,7 @@ from conformance.report.model import Report, read, schema
 from conformance.report.table import rendered
 from conformance.report.write import FILE, Writer, header, prepare, write_markdown
 
-SEED_ONLY = Profile(name="seed", corpora=("seed",), largest=10**6, explored=0)
+SEED_ONLY = Profile(name="seed", corpora=("seed",), largest=10**6, explored=0, regimes=0)
 
 
 class Right(Adapter):
@@ -174,6 +174,7 @@ def test_the_header_says_what_is_needed_to_repeat_the_run() -> None:
     assert first["capabilities"]["padding"] == "negative"
     assert first["arithmetic"]["float16"] == "accumulates in f32"
     assert list(first["arithmetic"]) == ["float64", "float32", "float16", "bfloat16"]
+    assert first["arithmetic"]["float64"] == "not declared"
 
 
 # ---- where it is written ----

@@ -1,0 +1,60 @@
+"""Numbers rounded to a format, exactly, in each of the ways in which hardware and libraries do it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.oracle.arithmetic import EXPONENTS, PRECISION
+from conformance.problem import DTYPES
+
+__all__ = ["MODES", "contains", "once", "rounded"]
+
+Floats = NDArray[np.float64]
+
+_WHOLE: Mapping[str, Callable[[Fraction], int]] = {
+    "nearest-even": round,
+    "nearest-away": lambda v: math.floor(abs(v) + Fraction(1, 2)) * (1 if v > 0 else -1),
+    "toward-zero": math.trunc,
+    "up": math.ceil,
+    "down": math.floor,
+}
+MODES = tuple(_WHOLE)
+
+
+def rounded(value: Fraction, form: str, mode: str = "nearest-even") -> Fraction:
+    """The number of a format (``tf32`` is one) that stands for a value with a finite binary expansion.
+
+    Subnormal numbers are kept; the largest number is no limit here.
+
+    >>> rounded(Fraction(257), "bf16"), rounded(Fraction(257), "bf16", "up")
+    (Fraction(256, 1), Fraction(258, 1))
+    """
+    if not value:
+        return value
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    step = Fraction(2) ** (max(exponent, EXPONENTS[form][0]) - PRECISION[form] + 1)
+    return _WHOLE[mode](value / step) * step
+
+
+def once(exact: Floats, code: str, mode: str) -> Floats:
+    """float64 values rounded once to a dtype, elementwise."""
+    if mode == "nearest-even":
+        return DTYPES[code].rounded(exact)
+    flat: Any = [float(rounded(Fraction(v), code, mode)) for v in exact.ravel().tolist()]
+    return np.array(flat).reshape(exact.shape)
+
+
+def contains(wide: str, narrow: str) -> bool:
+    """Is every number of one format one of another?"""
+    lowest, highest = EXPONENTS[wide]
+    return (
+        PRECISION[wide] >= PRECISION[narrow]
+        and lowest - PRECISION[wide] <= EXPONENTS[narrow][0] - PRECISION[narrow]
+        and highest >= EXPONENTS[narrow][1]
+    )

@@ -1,0 +1,201 @@
+"""Single products: what becomes of a * b alone shows how operands and results are rounded.
+
+A few elements of x (or of delta) are not zero, and so far from each other that no result sums two of them.  Direct
+algorithms round such a product once; so the format to which operands were rounded before, and the way in which the result
+was, are found by trying all of them: the one that gives every bit.  Transforms fit none, and leave noise where all
+products are zero.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.adapter.probe.bench import Bench, words
+from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
+from conformance.adapter.probe.rounding import MODES, contains, rounded
+from conformance.oracle.vectorised import Layer
+from conformance.problem import DType, Geometry, dtype_of
+
+__all__ = ["Fit", "Singles", "fitted", "singles", "told"]
+
+Floats = NDArray[np.float64]
+
+FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("delta", "x"), "db": ("delta",)}
+NARROWER = ("f32", "tf32", "f16", "bf16")
+"""Formats to which operands may be rounded, finest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How every single product came about.
+
+    inputs: the format that operands were rounded to, or ``none``.  both: were both?  if not, `first` says whether it was the
+    one of which few elements are not zero.  cut: cut off instead of to nearest.  rounding: of the result.
+    """
+
+    inputs: str = "none"
+    both: bool = True
+    first: bool = True
+    cut: bool = False
+    rounding: str = "nearest-even"
+
+    def product(self, a: Fraction, b: Fraction, out: str) -> float:
+        mode = "toward-zero" if self.cut else "nearest-even"
+        if self.inputs != "none" and (self.both or self.first):
+            a = rounded(a, self.inputs, mode)
+        if self.inputs != "none" and (self.both or not self.first):
+            b = rounded(b, self.inputs, mode)
+        return float(rounded(a * b, out, self.rounding))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Singles:
+    """What was seen of one quantity.
+
+    out: the format of the result.  factors: of each element with one product that is not zero; got: what it came back as.
+    zeros: the number of elements without any, strays: those of them that are not zero.
+    """
+
+    out: str
+    factors: list[tuple[Fraction, Fraction]]
+    got: list[float]
+    zeros: int
+    strays: list[float]
+
+    def __add__(self, other: Singles) -> Singles:
+        return Singles(
+            out=self.out,
+            factors=self.factors + other.factors,
+            got=self.got + other.got,
+            zeros=self.zeros + other.zeros,
+            strays=self.strays + other.strays,
+        )
+
+    def fits(self, fit: Fit) -> bool:
+        products = zip(self.factors, self.got, strict=True)
+        return all(fit.product(a, b, self.out) == got for (a, b), got in products)
+
+    def misfit(self) -> str:
+        """An element that is not the product rounded once to nearest, in words; nothing if all are."""
+        for (a, b), got in zip(self.factors, self.got, strict=True):
+            right = Fit().product(a, b, self.out)
+            if got != right:
+                return f"{float(a):.9g} x {float(b):.17g} came back as {got:.17g}, rounded once it is {right:.17g}"
+        return ""
+
+
+def singles(bench: Bench) -> dict[str, Singles]:
+    """By quantity; raises what `Bench.ask` raises."""
+    g = bench.geometry("plane")
+    hot = _values(bench.format)
+    found: dict[str, Singles] = {}
+    for start in range(0, len(hot), min(g.maps, len(hot))):
+        for seen in _asked(bench, g, hot[start : start + min(g.maps, len(hot))]):
+            for q, one in seen.items():
+                found[q] = found[q] + one if q in found else one
+    return found
+
+
+def _values(dtype: DType) -> list[float]:
+    """Full odd mantissas; and a 3, whose products with `_others` are ties."""
+    full = _others(dtype, (3,), scaled=False)
+    return [64.0 * v for v in (full[0], 3.0, full[1], full[2])]
+
+
+def _others(dtype: DType, shape: tuple[int, ...], *, scaled: bool = True) -> Floats:
+    """+- odd mantissas of p bits in [1, 4/3); every second one is so small that float16 cannot hold it whole."""
+    random, half = words(dtype.p + len(shape), shape), 2 ** (dtype.p - 1)
+    mantissa = (half + random % np.uint64(half // 3)).astype(np.uint64) | np.uint64(1)
+    small = np.where((random >> np.uint64(61)) % np.uint64(2), 2.0**-20, 1.0)
+    values = mantissa.astype(np.float64) / half * np.where(random >> np.uint64(63), -1.0, 1.0)
+    return values * small if scaled and dtype.code != "f16" else values
+
+
+def _asked(bench: Bench, g: Geometry, hot: list[float]) -> Iterator[dict[str, Singles]]:
+    """Forward with few elements of x, backward with few of delta."""
+    w, x = (_others(bench.format, shape) for shape in (g.w_shape, g.x_shape))
+    some = _placed(g.x_shape, hot, g, edge=1)
+    masks = Layer(g, some != 0, w != 0, None, np.zeros(g.y_shape))
+    parts = Layer(g, some, np.ones(g.w_shape), None, masks.y), Layer(g, some != 0, w, None, masks.y)
+    yield _read(bench.ask(g, x=some, w=w), masks, *parts)
+    some = _placed(g.y_shape, hot, g, edge=0)
+    masks = Layer(g, x != 0, w != 0, None, some != 0)
+    parts = Layer(g, x != 0, w != 0, None, some), Layer(g, x, w, None, some != 0)
+    yield _read(bench.ask(g, x=x, w=w, delta=some), masks, *parts)
+
+
+def _placed(shape: tuple[int, ...], hot: list[float], g: Geometry, *, edge: int) -> Floats:
+    """Zeros, but for one value in each channel (map), along the diagonal of the first item."""
+    a, step = np.zeros(shape), max(1, min(g.output) // 4)
+    for k, value in enumerate(hot):
+        at = (k * step + edge * (size - 1) for size in g.kernel)
+        a[(0, k % shape[1], *at)] = value
+    return a
+
+
+def _read(results: dict[str, Any], masks: Layer, first: Layer, second: Layer) -> dict[str, Singles]:
+    found = {}
+    for q, result in results.items():
+        terms, a, b = (getattr(part, q) for part in (masks, first, second))
+        got, single, none = result.astype(np.float64), terms == 1, terms == 0
+        found[q] = Singles(
+            out=dtype_of(result.dtype).code,
+            factors=list(zip(_exact(a[single]), _exact(b[single]), strict=True)),
+            got=got[single].tolist(),
+            zeros=int(none.sum()),
+            strays=got[none & (got != 0)].tolist(),
+        )
+    return found
+
+
+def _exact(values: Floats) -> list[Fraction]:
+    return [Fraction(v) for v in values.tolist()]
+
+
+# ---- what explains them ----
+def fitted(seen: Singles, code: str) -> Fit | None:
+    """The first of all ways of rounding that gives every bit; None if there is none, or nothing was seen."""
+    if seen.strays or not seen.factors:
+        return None
+    return next(filter(seen.fits, _ways(code)), None)
+
+
+def _ways(code: str) -> Iterator[Fit]:
+    yield from (Fit(rounding=mode) for mode in MODES)
+    forms = [form for form in NARROWER if not contains(form, code)]
+    which = ((True, True), (False, True), (False, False))
+    for form, (both, first), cut, mode in itertools.product(forms, which, (False, True), MODES):
+        yield Fit(inputs=form, both=both, first=first, cut=cut, rounding=mode)
+
+
+def told(bench: Bench, q: str, seen: Singles, fit: Fit | None) -> Iterator[Observation]:
+    """Rounding of operands and of results, in words."""
+    if fit is None:
+        why = seen.misfit() or "no result has one product alone"
+        yield bench.saw(q, "output rounding", UNOBSERVABLE, f"a single product is not rounded once: {why}")
+        return
+    count = f"all {len(seen.got)} single products"
+    if fit.inputs == "none":
+        evidence = f"{count} of full mantissas are the product of the operands as they are, rounded once"
+    else:
+        verb = "cut off" if fit.cut else "rounded"
+        evidence = f"{count} are those of operands {verb} to {fit.inputs}: {seen.misfit()}"
+    yield bench.saw(q, "input rounding", _inputs(q, fit), evidence)
+    ties = sum(_tie(a * b, seen.out) for a, b in seen.factors)
+    yield bench.saw(q, "output rounding", fit.rounding, f"{count} agree, {ties} of them ties of {seen.out}")
+
+
+def _inputs(q: str, fit: Fit) -> str:
+    return fit.inputs if fit.both else f"{fit.inputs} ({FACTORS[q][0 if fit.first else -1]} only)"
+
+
+def _tie(value: Fraction, form: str) -> bool:
+    up, down = (rounded(value, form, mode) for mode in ("up", "down"))
+    return up != down and up - value == value - down

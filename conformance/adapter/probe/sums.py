@@ -1,0 +1,143 @@
+"""Long sums on a lattice: how wide they are kept, and where they are not.
+
+Operands are integers times a unit, and the sums of magnitudes S stay within 2^bits units: no accumulator of that many bits
+rounds, in any order, so every result must be the exact sum rounded once.  Where one is not, something narrower was on the
+way.  The geometries differ in what is summed: over one axis alone, or over several.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.adapter.probe.bench import Bench, axes, words
+from conformance.adapter.probe.rounding import once
+from conformance.oracle.arithmetic import PRECISION
+from conformance.oracle.vectorised import Layer, counts
+from conformance.problem import Geometry, dtype_of
+from conformance.spec import NotOffered
+
+__all__ = ["Sums", "formed", "lossy", "sums"]
+
+Floats = NDArray[np.float64]
+
+KINDS = ("channels", "taps", "batch", "plane")
+FORMATS = {8: "bf16", 11: "f16", 24: "f32", 53: "f64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """One quantity on one geometry.  over: the axes summed; wrong, of: elements; example: one that is wrong, in words."""
+
+    over: frozenset[str]
+    line: str
+    wrong: int
+    of: int
+    example: str
+
+    def __str__(self) -> str:
+        """Over which axes, and how many are wrong."""
+        if self.wrong:
+            return f"over {_listed(self.over)} {self.wrong} of {self.of} are wrong ({self.example})"
+        return f"over {_listed(self.over)} all {self.of} are right"
+
+
+def sums(bench: Bench, bits: int, *, inputs: int, rounding: dict[str, str]) -> dict[str, list[Sums]]:
+    """By quantity, one for each geometry that is offered and in which it sums anything.
+
+    inputs: the precision to which operands are rounded; rounding: of results, by quantity.  Raises what `Bench.ask` raises.
+    """
+    found: dict[str, list[Sums]] = {q: [] for q in bench.quantities}
+    for kind in KINDS:
+        try:
+            g = bench.geometry(kind)
+        except NotOffered:
+            continue
+        for q, seen in _on(bench, g, _Lattice(bench, g, bits, inputs), rounding):
+            found[q].append(seen)
+    return found
+
+
+class _Lattice:
+    """Integers times a unit, so that S is at most 2^bits units of the products and results are near 1.
+
+    Beyond 24 bits of float32, one operand's integers take turns in magnitude: all of its terms could not fill the sum.
+    """
+
+    def __init__(self, bench: Bench, g: Geometry, bits: int, inputs: int) -> None:
+        self.format, self.bits = bench.format, bits
+        self.terms = max(int(n.max()) for n in counts(g).values())
+        self.inputs = min(inputs, bench.format.p)
+        self.spread = max(0, bits - 2 * 8 - self.terms.bit_length()) if bits > max(24, self.format.p) else 0
+        room = math.isqrt(2 ** (bits - self.spread) // self.terms)
+        self.largest = max(1, min(2**self.inputs, room))
+        self.unit = 2.0 ** -(self.largest.bit_length())
+
+    def values(self, seed: int, shape: tuple[int, ...], *, spread: bool = False) -> Floats:
+        random = words(seed, shape)
+        integers = (random % np.uint64(2 * self.largest)).astype(np.float64) - self.largest + 0.5
+        whole = np.sign(integers) * np.ceil(np.abs(integers))
+        scaled = np.ldexp(whole * self.unit, -((random >> np.uint64(40)) % np.uint64(self.spread + 1)).astype(int))
+        return scaled if spread else whole * self.unit
+
+
+def _on(
+    bench: Bench, g: Geometry, lattice: _Lattice, rounding: dict[str, str]
+) -> Iterator[tuple[str, Sums]]:
+    line = bench.line(g)
+    x, w, delta = (lattice.values(k, shape) for k, shape in enumerate((g.x_shape, g.w_shape, g.y_shape), 1))
+    wide_x, wide_delta = (lattice.values(k, a.shape, spread=True) for k, a in ((1, x), (3, delta)))
+    none = np.zeros(g.y_shape)
+    asked = [(("y",), {"x": wide_x, "w": w}, frozenset[str]())]
+    asked.append((("dx", "dw", "db"), {"x": x, "w": w, "delta": wide_delta}, frozenset()))
+    if g.b_shape is not None and axes(g, "y") == {"channels"}:
+        bias = lattice.values(4, g.b_shape)
+        asked.append((("y",), {"x": wide_x, "w": w, "b": bias}, frozenset({"bias"})))
+    for names, operands, more in asked:
+        results = bench.ask(g, **operands)
+        layer = Layer(g, operands["x"], operands["w"], operands.get("b"), operands.get("delta", none))
+        for q in names:
+            if q in results and (over := axes(g, q) | more):
+                yield q, _compared(results[q], getattr(layer, q), over, line, rounding.get(q, "nearest-even"))
+
+
+def _compared(result: Any, exact: Floats, over: frozenset[str], line: str, mode: str) -> Sums:
+    got = result.astype(np.float64)
+    right = once(exact, dtype_of(result.dtype).code, mode)
+    wrong = np.argwhere(got != right)
+    example = ""
+    if len(wrong):
+        at = tuple(wrong[0])
+        example = f"{got[at]:.9g} for {exact[at]:.12g}, which is {right[at]:.9g} rounded once"
+    return Sums(over=over, line=line, wrong=len(wrong), of=got.size, example=example)
+
+
+def lossy(seen: list[Sums]) -> list[frozenset[str]]:
+    """The axes that lose bits while others do not; where none does alone, those that lose where they meet.
+
+    Empty where all sums are right, and where all are wrong: then the accumulator itself is narrow.
+    """
+    right = frozenset().union(*(s.over for s in seen if not s.wrong))
+    if not right:
+        return []
+    wrong = [s.over - right or s.over for s in seen if s.wrong]
+    return sorted({over for over in wrong if not any(less < over for less in wrong)}, key=sorted)
+
+
+def formed(bits: int) -> str:
+    """The format of so many bits."""
+    return FORMATS[bits]
+
+
+def narrower(code: str) -> list[int]:
+    """Precisions below a dtype's, widest first."""
+    return [bits for bits in sorted(FORMATS, reverse=True) if bits < PRECISION[code]]
+
+
+def _listed(over: frozenset[str]) -> str:
+    return " and ".join(sorted(over))

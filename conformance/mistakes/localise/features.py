@@ -1,0 +1,95 @@
+"""Which feature of the problem makes it wrong?  One is changed at a time, until it comes out right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from conformance.mistakes.localise.looks import Look, Looks, varied
+from conformance.mistakes.localise.patterns import LEAST
+from conformance.problem import Geometry, Problem
+
+__all__ = ["features"]
+
+Ints = tuple[int, ...]
+Change = Callable[[Problem], Problem | None]
+
+
+def features(looks: Looks, wrong: Sequence[Look]) -> str:
+    """What makes the first problem right, and all others on which it could be tried; '' if nothing does."""
+    named = [words for words, change in CHANGES.items() if _cures(looks, [look.problem for look in wrong], change)]
+    if not named:
+        return ""
+    return f"It is right as soon as {', or as soon as '.join(named[:MOST])} (all else unchanged, {LEAST} problems tried)."
+
+
+MOST = 3
+"""More than three ways out say nothing."""
+
+
+def _cures(looks: Looks, problems: Sequence[Problem], change: Change) -> bool:
+    first = change(problems[0])
+    if first is None or first == problems[0] or not looks.ok(first):
+        return False
+    others = [changed for p in problems[1:] if (changed := change(p)) not in (None, p, first)]
+    verdicts = [looks.ok(p) for p in dict.fromkeys(others)][: LEAST - 1]
+    return len(verdicts) == LEAST - 1 and all(verdicts)
+
+
+def _geometry(**changes: Callable[[Geometry], object]) -> Change:
+    """Fields of the geometry, each from the old one."""
+    return lambda p: varied(p, **{name: value(p.geometry) for name, value in changes.items()})
+
+
+def _field(name: str, value: str) -> Change:
+    return lambda p: p.replace(**{name: value})
+
+
+def _grouped(groups: int) -> Change:
+    """So many groups of what one group had."""
+    return _geometry(
+        groups=lambda g: groups,
+        channels=lambda g: groups * g.channels // g.groups,
+        maps=lambda g: groups * g.maps // g.groups,
+    )
+
+
+def _unequal(values: Ints) -> Ints:
+    """Distinct, and none smaller."""
+    return tuple(max(values) + k for k in range(len(values)))
+
+
+def _divided(g: Geometry) -> Ints:
+    """Sizes at which the stride leaves nothing over."""
+    return tuple(i + (s - r) % s for i, s, r in zip(g.size, g.stride, g.remainder, strict=True))
+
+
+CHANGES: dict[str, Change] = {
+    "operands lie in C order": _field("memory", "c"),
+    "the data have no zeros (fill=small)": lambda p: p.replace(fill="small") if p.fill == "sparse" else None,
+    "the dtype is float64": _field("dtype", "f64"),
+    "the dtype is float32": _field("dtype", "f32"),
+    "the convention is correlation": _geometry(convention=lambda g: "correlation"),
+    "the convention is convolution": _geometry(convention=lambda g: "convolution"),
+    "the stride is 1": _geometry(stride=lambda g: (1,)),
+    "the stride is the same along all axes": _geometry(stride=lambda g: (g.stride[0],)),
+    "the stride leaves nothing over": _geometry(size=_divided),
+    "the dilation is 1": _geometry(dilation=lambda g: (1,)),
+    "the dilation is the same along all axes": _geometry(dilation=lambda g: (g.dilation[0],)),
+    "there is no padding": _geometry(padding=lambda g: (0,)),
+    "the padding is the same at both ends": _geometry(padding=lambda g: tuple((lo, lo) for lo, _ in g.padding)),
+    "the padding is the same along all axes": _geometry(padding=lambda g: (g.padding[0],)),
+    "there is one group": _grouped(1),
+    "there is no bias": _geometry(bias=lambda g: "none"),
+    "the bias is one number a map": _geometry(bias=lambda g: "tied"),
+    "the bias is one number an output": _geometry(bias=lambda g: "untied"),
+    "the kernel is odd": _geometry(kernel=lambda g: tuple(k - 1 + k % 2 for k in g.kernel)),
+    "the kernel is even": _geometry(kernel=lambda g: tuple(k - k % 2 or 2 for k in g.kernel)),
+    "the kernel is as long along all axes": _geometry(kernel=lambda g: (min(g.kernel),)),
+    "the sizes of x are the same along all axes": _geometry(size=lambda g: (max(g.size),) * g.rank),
+    "the sizes of x differ from axis to axis": _geometry(size=lambda g: _unequal(g.size)),
+    "the stride is 2": _geometry(stride=lambda g: (2,)),
+    "the dilation is 2": _geometry(dilation=lambda g: (2,)),
+    "the padding is 1": _geometry(padding=lambda g: (1,)),
+    "there are two groups": _grouped(2),
+}
+"""In words, and what they change; what is plainer comes first."""

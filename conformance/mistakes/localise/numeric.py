@@ -1,0 +1,151 @@
+"""Only data that round are wrong: in how many bits was it computed, or is there a small factor or offset?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from conformance.mistakes.localise.looks import Floats, Look, Looks, same, varied
+from conformance.mistakes.localise.parts import parts
+from conformance.mistakes.localise.patterns import Pattern, certain, counted
+from conformance.oracle import Arithmetic, bounds
+from conformance.oracle.vectorised import Layer
+from conformance.problem import DTYPES, Problem
+
+__all__ = ["numeric"]
+
+BITS = {24: "24 bits, as in float32", 11: "11 bits, as in float16 or TF32", 8: "8 bits, as in bfloat16"}
+NAMES = {"f32": "float32 (24 bits)", "f16": "float16 (11 bits)", "bf16": "bfloat16 (8 bits)"}
+
+
+def numeric(looks: Looks, problem: Problem) -> str:
+    """What is wrong on a problem whose integer twin is right; '' if nothing is certain."""
+    first = looks.at(problem)
+    if first is None or first.ok or not first.fits:
+        return ""
+    seen = [first, *(look for p in _near(problem) if (look := looks.at(p)) is not None)]
+    found = certain(itertools.chain(_narrow(first), _drifting(first), parts(seen)), seen)
+    said = f"{found[0].words} ({counted(seen, everywhere=found[1])})." if found else _size_of_errors(seen)
+    return " ".join(filter(None, (said, _only_here(looks, seen) or "Integers that no sum rounds come out right.")))
+
+
+def _near(problem: Problem) -> Iterator[Problem]:
+    """The same data on other seeds, and on two other geometries."""
+    g, seeds = problem.geometry, [(problem.seed + k) % 2**64 for k in range(1, 6)]
+    yield from (problem.replace(seed=seed) for seed in seeds)
+    for larger in (varied(problem, size=tuple(n + 3 for n in g.size)), varied(problem, batch=g.batch + 1)):
+        if larger is not None:
+            yield larger
+
+
+def _only_here(looks: Looks, seen: Sequence[Look]) -> str:
+    """Is it right on real data of no regime?"""
+    wrong = [look.problem for look in seen if not look.ok]
+    others = [looks.ok(p.replace(fill="real")) for p in wrong[:3]] if wrong[0].fill != "real" else []
+    fill = wrong[0].fill
+    return f"With fill=real the same {len(others)} problems are right: fill={fill} shows it." if others and all(others) else ""
+
+
+# ---- precision ----
+def _narrow(first: Look) -> Iterator[Pattern]:
+    """Results, or operands, that carry fewer bits than the dtype."""
+    q, p = first.quantity, first.problem.format.p
+    for bits, words in BITS.items():
+        if bits < p:
+            yield Pattern(
+                words=f"no element of {q} carries more than {words}",
+                holds=lambda look, bits=bits: same(look.got, _kept(look.got, bits)),  # type: ignore[misc]
+                telling=lambda look, bits=bits: not same(look.right, _kept(look.right, bits)),  # type: ignore[misc]
+            )
+    names = [name for name, _ in first.problem.operands.items()]
+    for bits, words in BITS.items():
+        for few in (names, *([name] for name in names)) if bits < p else ():
+            yield Pattern(
+                words=f"{q} is what comes of {', '.join(few)} rounded to {words}",
+                holds=lambda look, few=few, bits=bits: _near_to(look, _from_rounded(look, few, bits)),  # type: ignore[misc]
+                telling=lambda look: not _near_to(look, look.right),
+            )
+
+
+def _kept(values: Floats, bits: int) -> Floats:
+    """Rounded to so many bits."""
+    mantissa, exponent = np.frexp(values)
+    rounded: Floats = np.ldexp(np.rint(mantissa * 2.0**bits), exponent - bits)
+    return rounded
+
+
+def _from_rounded(look: Look, names: Sequence[str], bits: int) -> Floats:
+    operands: dict[str, Any] = {name: a.astype(np.float64) for name, a in look.problem.operands.items()}
+    changed = {name: _kept(operands[name], bits) for name in names if name in operands}
+    exact: Floats = getattr(Layer.of(look.g, look.problem.operands.replace(**{**operands, **changed})), look.quantity)
+    return exact
+
+
+def _near_to(look: Look, values: Floats, more: Floats | float = 0.0) -> bool:
+    """Is what came back within rounding of other values, which round as the right ones do?  more: what is unknown of them."""
+    with np.errstate(invalid="ignore"):
+        return look.fits and bool(np.all(np.abs(look.got - values) <= 2 * look.expected.bound + more))
+
+
+# ---- a factor, an offset, a limit ----
+def _drifting(first: Look) -> Iterator[Pattern]:
+    q, at = first.quantity, np.unravel_index(np.argmax(np.abs(first.right)), first.right.shape)
+    right, got, room = (float(a[at]) for a in (first.right, first.got, np.broadcast_to(first.expected.bound, first.right.shape)))
+    if not right or not np.isfinite(got):
+        return
+    f, off = got / right, got - right
+    unknown = room / abs(right)
+    yield Pattern(
+        words=f"{q} is too {'large' if f > 1 else 'small'} by the factor {_factor(f)}",
+        holds=lambda look: _near_to(look, f * look.right, unknown * np.abs(look.right)),
+        telling=lambda look: not _near_to(look, look.right, unknown * np.abs(look.right)),
+    )
+    yield Pattern(
+        words=f"{q} is {abs(off):.3g} too {'large' if off > 0 else 'small'} everywhere",
+        holds=lambda look: _near_to(look, look.right + off, room),
+        telling=lambda look: not _near_to(look, look.right, room),
+    )
+    c = float(np.max(np.abs(first.got)))
+    yield Pattern(
+        words=f"{q} is cut off at {-c:g} and {c:g}",
+        holds=lambda look: _near_to(look, np.clip(look.right, -c, c)),
+        telling=lambda look: not _near_to(look, look.right) and bool((np.abs(look.right) < c).any()),
+    )
+
+
+def _factor(f: float) -> str:
+    """As 1 + 2^-20 or 1 + 0.0005 where it is near 1."""
+    if abs(f - 1) >= 2.0**-7:
+        return f"{f:.4g}"
+    power = math.log2(abs(f - 1)) if f != 1 else math.inf
+    little = f"2^{power:.0f}" if abs(power - np.rint(power)) < 1e-3 else f"{abs(f - 1):.3g}"
+    return f"1 {'+' if f > 1 else '-'} {little}"
+
+
+# ---- errors, measured ----
+def _size_of_errors(seen: Sequence[Look]) -> str:
+    """Beyond what its format may lose; within what a narrower one may."""
+    wrong = [look for look in seen if not look.ok]
+    finite = [look for look in wrong if look.fits and np.isfinite(look.got).all()]
+    if len(finite) < len(wrong) or not all((look.expected.s[look.wrong] > 0).all() for look in wrong):
+        return ""
+    largest = max(float(np.max(np.abs(look.got - look.right)[look.wrong] / look.expected.s[look.wrong])) for look in wrong)
+    text = f"Errors of {wrong[0].quantity} reach 2^{math.log2(largest):.1f} of the sum of the products' magnitudes"
+    within = next((NAMES[code] for code in NAMES if _within(wrong, code)), "")
+    within = f", no more than sums in {within} lose" if within else ""
+    return f"{text}{within} ({len(wrong)} problems)."
+
+
+def _within(wrong: Sequence[Look], code: str) -> bool:
+    dtype = wrong[0].problem.format
+    if DTYPES[code].p > dtype.p:
+        return False
+    arithmetic = Arithmetic(accumulator=code)
+    return all(
+        bool(np.all(np.abs(look.got - look.right) <= bounds.direct(look.right, look.expected.n, look.expected.s, dtype=dtype, arithmetic=arithmetic)))
+        for look in wrong
+    )

@@ -1,0 +1,167 @@
+"""Only a part is wrong: which rows, items, maps, taps; the border; what nothing reads; and what stands there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from conformance.mistakes.localise.looks import Floats, Look, Mask, axis_names
+from conformance.mistakes.localise.patterns import LEAST, Pattern
+from conformance.mistakes.localise.places import ENOUGH
+from conformance.mistakes.localise.rules import Rule, rules
+from conformance.mistakes.localise.values import factor_of, scaled, times
+from conformance.oracle.vectorised import counts
+
+__all__ = ["parts"]
+
+Masked = Callable[[Look], Mask]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """A part of a result: `mask(look)` has its shape."""
+
+    words: str
+    mask: Masked
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Standing:
+    """What stands where it is wrong: `matches(look)` says of each element whether it is that."""
+
+    words: str
+    matches: Masked
+    telling: Callable[[Look], bool] = lambda look: True
+
+
+def parts(looks: Sequence[Look]) -> Iterator[Pattern]:
+    """Where it is wrong, and what stands there, if that can be said; else one of the two."""
+    wrong = sorted((look for look in looks if not look.ok), key=lambda look: -look.right.size)
+    if not wrong or not all(look.fits for look in wrong):
+        return
+    q, standing = wrong[0].quantity, list(_standing(wrong[0]))
+    for region in (*_along_axes(wrong), *_anywhere(wrong[0])):
+        yield from (_both(q, region, value) for value in standing)
+        yield Pattern(
+            words=f"{q} is wrong only in {region.words}",
+            holds=lambda look, region=region: _inside(look, region),  # type: ignore[misc]
+            telling=lambda look, region=region: not region.mask(look).all(),  # type: ignore[misc]
+        )
+    for value in standing:
+        yield Pattern(
+            words=f"where {q} is wrong, {value.words}",
+            holds=lambda look, value=value: not look.ok and bool(value.matches(look)[look.wrong].all()),  # type: ignore[misc]
+            telling=value.telling,
+        )
+
+
+def _both(q: str, region: Region, value: Standing) -> Pattern:
+    """The value stands in all of the region, and all else is right."""
+
+    def holds(look: Look) -> bool:
+        inside = region.mask(look)
+        return not look.wrong[~inside].any() and bool(value.matches(look)[inside].all())
+
+    return Pattern(
+        words=f"{q} is wrong only in {region.words}; there {value.words}",
+        holds=holds,
+        telling=lambda look: not region.mask(look).all() and value.telling(look),
+    )
+
+
+def _inside(look: Look, region: Region) -> bool:
+    """Nothing else is wrong; of a right look: there is no such part."""
+    inside = region.mask(look)
+    return not inside.any() if look.ok else not look.wrong[~inside].any()
+
+
+# ---- where ----
+def _along_axes(wrong: Sequence[Look]) -> Iterator[Region]:
+    """A rule for each axis along which only some indices are wrong; where they meet."""
+    chosen: dict[int, Rule] = {}
+    for axis, name in enumerate(axis_names(wrong[0].g, wrong[0].quantity)):
+        fitting = (rule for rule in rules(_indices(wrong[0], axis), name) if _fits(rule, axis, wrong))
+        rule = next(fitting, None)
+        if rule is not None:
+            chosen[axis] = rule
+    if chosen:
+        words = " of ".join(rule.words for _, rule in sorted(chosen.items(), reverse=True))
+        yield Region(words=words, mask=lambda look: _meeting(look, chosen))
+
+
+def _fits(rule: Rule, axis: int, wrong: Sequence[Look]) -> bool:
+    """Does it give the wrong indices of the first look, miss none elsewhere, and leave some out?"""
+    given = [rule.indices(look.right.shape[axis], look.g) for look in wrong]
+    seen = [_indices(look, axis) for look in wrong]
+    covers = all(not (s & ~r).any() for s, r in zip(seen, given, strict=True))
+    return covers and np.array_equal(given[0], seen[0]) and sum(not r.all() for r in given) >= LEAST
+
+
+def _indices(look: Look, axis: int) -> Mask:
+    """The indices along an axis at which anything is wrong."""
+    return np.asarray(look.wrong.any(axis=tuple(a for a in range(look.wrong.ndim) if a != axis)))
+
+
+def _meeting(look: Look, chosen: dict[int, Rule]) -> Mask:
+    mask = np.ones(look.right.shape, bool)
+    for axis, rule in chosen.items():
+        n = look.right.shape[axis]
+        mask &= rule.indices(n, look.g).reshape(n, *(1,) * (mask.ndim - axis - 1))
+    return mask
+
+
+def _anywhere(look: Look) -> Iterator[Region]:
+    """Parts that are no product of indices."""
+    if look.quantity == "db":
+        return
+    named: dict[str, Masked] = {
+        "elements that no output reads": lambda seen: _products(seen) == 0,
+        "elements that fewer products reach than others": lambda seen: _products(seen) < _products(seen).max(initial=0),
+        "elements that the most products reach": lambda seen: _products(seen) == _products(seen).max(initial=0),
+        "the border": _border,
+        "the interior": lambda seen: ~_border(seen),
+    }
+    for words, mask in named.items():
+        if not (look.wrong & ~mask(look)).any():
+            yield Region(words=words, mask=mask)
+
+
+def _products(look: Look) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """How many products are summed in each element."""
+    return counts(look.g)[look.quantity]
+
+
+def _border(look: Look) -> Mask:
+    """The first and last index along any spatial axis."""
+    inner = tuple(slice(1, -1) for _ in range(look.g.rank))
+    mask = np.ones(look.right.shape, bool)
+    mask[(..., *inner)] = False
+    return mask
+
+
+# ---- what stands there ----
+def _standing(look: Look) -> Iterator[Standing]:
+    yield Standing(words="it is 0", matches=lambda seen: seen.got == 0)
+    yield Standing(words="it is NaN", matches=lambda seen: np.isnan(seen.got))
+    yield Standing(words="it is infinite", matches=lambda seen: np.isinf(seen.got))
+    f = factor_of(np.where(look.wrong, look.got, 0), np.where(look.wrong, look.right, 0), look.problem.format.u)
+    if f:
+        yield Standing(words=f"it is {times(f)}", matches=lambda seen: scaled(seen, seen.got, seen.right, f))
+    for axis, name in enumerate(axis_names(look.g, look.quantity)):
+        for words, by in ((f"the value of the {name} before stands", 1), (f"the value of the next {name} stands", -1)):
+            yield Standing(words=words, matches=functools.partial(_neighbour, axis=axis, by=by), telling=_several)
+
+
+def _several(look: Look) -> bool:
+    return np.unique(look.right[look.wrong]).size >= 2 and np.unique(look.right).size >= ENOUGH
+
+
+def _neighbour(look: Look, *, axis: int, by: int) -> Mask:
+    """Where the right value of the one before (or behind) along an axis stands; there is none at the edge."""
+    beside = np.roll(look.problem.format.rounded(look.right), by, axis)
+    at = np.arange(look.right.shape[axis]).reshape(-1, *(1,) * (look.right.ndim - axis - 1))
+    edge = at == (0 if by > 0 else look.right.shape[axis] - 1)
+    return np.asarray((look.got == beside) & ~edge)

@@ -1,0 +1,49 @@
+"""Patterns: one sentence that says what came back, and the test of whether it is so.
+
+Candidates come from one wrong look, with what they leave open (a factor, an index) read off it.  A pattern is certain
+only if it holds in *every* wrong look, and in several of them could have failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from conformance.mistakes.localise.looks import Look
+
+__all__ = ["LEAST", "Pattern", "certain", "counted"]
+
+LEAST = 3
+"""Wrong looks that have to agree before anything is said."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pattern:
+    """words: what is said, as in ``dx is half the right result``.  holds: is it so?  telling: could it have failed here?"""
+
+    words: str
+    holds: Callable[[Look], bool]
+    telling: Callable[[Look], bool] = lambda look: True
+
+
+def certain(candidates: Iterable[Pattern], looks: Sequence[Look]) -> tuple[Pattern, bool] | None:
+    """The first pattern that holds in all wrong looks, and whether it holds in the right ones too.
+
+    One that holds in all looks is preferred: nothing else decides whether it shows.
+    """
+    wrong = [look for look in looks if not look.ok]
+    found = None
+    for pattern in candidates:
+        if all(map(pattern.holds, wrong)) and sum(map(pattern.telling, wrong)) >= LEAST:
+            if all(pattern.holds(look) for look in looks):
+                return pattern, True
+            found = found or (pattern, False)
+    return found
+
+
+def counted(looks: Sequence[Look], *, everywhere: bool) -> str:
+    """On how many problems: the certainty, in numbers."""
+    wrong = sum(not look.ok for look in looks)
+    if everywhere:
+        return f"on all {len(looks)} problems tried"
+    return f"on all {wrong} of the {len(looks)} problems tried on which it is wrong"
