@@ -10,18 +10,18 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.mistakes.localise.looks import axis_names
-from conformance.mistakes.terms import Factor, Sum, Term
+from conformance.mistakes.terms import Term
 from conformance.problem import Geometry
 
-__all__ = ["Names", "WIDTH", "aligned", "beside", "matrices", "shown"]
+__all__ = ["WIDTH", "Block", "Names", "apart", "beside", "matrices", "matrix", "shown"]
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Index = tuple[int, ...]
 Block = list[str]
 
@@ -31,8 +31,6 @@ MOST_BLOCKS = 6
 """Matrices of one array that are shown."""
 MOST_LINES = 16
 """Rows and columns of a matrix that are shown."""
-MOST_TERMS = 8
-"""Terms of a sum that are shown."""
 
 _LIKE = {"x": "dx", "w": "dw", "b": "db", "delta": "y"}
 
@@ -42,6 +40,11 @@ def shown(value: float) -> str:
     if math.isfinite(value) and value == int(value) and abs(value) < 1e9:
         return str(int(value))
     return f"{value:.9g}"
+
+
+def apart(value: float, other: float) -> str:
+    """A number, in all its digits where nine are those of the other one."""
+    return shown(value) if shown(value) != shown(other) else repr(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class Names:
         )
         return f"Indices count from 0: {', '.join(said).replace('[]', '')}."
 
-    def term(self, term: Term, *, weight: float) -> str:
+    def term(self, term: Term, *, weight: float = 1.0) -> str:
         """The elements of a product, with what it counts beyond `weight`."""
         more = [] if term.weight == weight else [shown(term.weight / weight)]
         return "*".join([*more, *(self.element(f.name, f.index) for f in term.factors)])
@@ -76,35 +79,42 @@ class Names:
 
 # ---- arrays ----
 def matrices(
-    names: Names, name: str, values: Floats, *, marked: NDArray[Any] | None = None, focus: Iterable[Index] = ()
-) -> list[tuple[Index, Block]]:
-    """Each matrix of an array (its last axes), under its leading indices; those of `focus` first.
+    names: Names, name: str, values: Floats, *, focus: Sequence[Index] = (), marked: Mask | None = None, stars: bool = True
+) -> list[Block]:
+    """The matrices of an array (its last axes), each under its leading indices; if there are many, what matters.
 
-    marked: mask of places that get a ``*``.  A matrix that is too large is cut to what is in focus.
+    focus: places that have to be seen.  marked: mask of places that matter; `stars`: they get one.
     """
-    plane = 1 if name.rstrip("'") in ("b", "db") and values.ndim == 1 else min(values.ndim, 2 if names.g.rank > 1 else 1)
-    places = list(focus)
-    leading = list(np.ndindex(values.shape[: values.ndim - plane]))
-    wanted = {at[: values.ndim - plane] for at in places}
-    chosen = sorted(sorted(leading, key=lambda at: at not in wanted)[:MOST_BLOCKS])
+    before = values.ndim - min(values.ndim, 2 if names.g.rank > 1 and values.ndim > 1 else 1)
+    matters = {at[:before] for at in focus} | set(map(tuple, np.argwhere(marked)[:, :before].tolist() if marked is not None else []))
+    leading = sorted(np.ndindex(values.shape[:before]), key=lambda at: at not in matters)
     blocks = []
-    for at in chosen:
-        inside = [p[len(at) :] for p in places if p[: len(at)] == at]
-        title = names.element(name, at) if at else name
-        blocks.append((at, _matrix(title, values[at], None if marked is None else marked[at], inside)))
+    for at in sorted(leading[:MOST_BLOCKS]):
+        inside = [place[before:] for place in focus if place[:before] == at]
+        stars_at = marked[at] if marked is not None and stars else np.zeros(values[at].shape, bool)
+        blocks.append(_matrix(names.element(name, at), values[at], stars_at, inside))
+    if len(leading) > MOST_BLOCKS:
+        blocks.append([f"and {len(leading) - MOST_BLOCKS} more"])
     return blocks
 
 
-def _matrix(title: str, values: Floats, marked: NDArray[Any] | None, inside: list[Index]) -> Block:
+def matrix(title: str, values: Floats) -> Block:
+    """An array of whatever shape as one matrix."""
+    rows = values.reshape(-1, values.shape[-1]) if values.size and values.ndim else values.reshape(1, -1)
+    return _matrix(title, rows, np.zeros(rows.shape, bool), [])
+
+
+def _matrix(title: str, values: Floats, stars: Mask, inside: Sequence[Index]) -> Block:
     spans = [_span(n, [p[axis] for p in inside]) for axis, n in enumerate(values.shape)]
     cut = [
         f"{what} {s.start}-{s.stop - 1} of {n}"
         for s, n, what in zip(spans, values.shape, ("rows", "columns")[-values.ndim :], strict=True)
         if s.stop - s.start < n
     ]
-    rows = np.atleast_2d(values[tuple(spans)])
-    stars = np.zeros(rows.shape, bool) if marked is None else np.atleast_2d(marked[tuple(spans)])
-    cells = [[shown(v) + ("*" if s else " ") for v, s in zip(r, m, strict=True)] for r, m in zip(rows, stars, strict=True)]
+    kept, starred = (np.atleast_2d(a[tuple(spans)]).tolist() for a in (values, stars))
+    cells = [
+        [shown(v) + ("*" if s else " ") for v, s in zip(*row, strict=True)] for row in zip(kept, starred, strict=True)
+    ]
     width = max((len(cell) for row in cells for cell in row), default=0)
     return [
         f"{title}{' (' + ', '.join(cut) + ')' if cut else ''}",

@@ -143,16 +143,19 @@ def ending(step: Callable[[Floats, Recipe], Floats]) -> Switch:
 
 
 # ---- the sums ----
+_READS = {"y": ("x", "w"), "dx": ("w", "delta"), "dw": ("x", "delta"), "db": ("delta",)}
+
+
 def _summed(r: Recipe) -> Floats:
-    """The sum; NaN where it reads a value that is not finite (0 times NaN is NaN, but what is unrelated is not read)."""
-    total = _SUMS[r.quantity]
-    special = {name: ~np.isfinite(getattr(r, name)) for name in ("x", "w", "delta")}
+    """The sum, NaN where it reads NaN or infinity: the zeros of relations are no products, and zero times NaN is NaN."""
+    total, read = _SUMS[r.quantity], _READS[r.quantity]
+    special = {name: ~np.isfinite(getattr(r, name)) for name in read}
     if not any(mask.any() for mask in special.values()):
         return total(r)
-    ones = {name: np.ones(mask.shape) for name, mask in special.items()}
-    reached = sum(total(r.replace(bias=np.zeros(1), **{**ones, name: mask.astype(np.float64)})) for name, mask in special.items())
     clean = {name: np.where(mask, 0.0, getattr(r, name)) for name, mask in special.items()}
-    return np.where(reached, np.nan, total(r.replace(**clean)))
+    counted = r.replace(bias=np.zeros(1), **{name: np.ones(mask.shape) for name, mask in special.items()})
+    met = sum(total(counted.replace(**{name: mask.astype(np.float64)})) for name, mask in special.items())
+    return np.where(met, np.nan, total(r.replace(**clean)))
 
 
 def _channels(g: Geometry) -> Floats:

@@ -137,11 +137,13 @@ def _not_negative(q: str, got: Any) -> Evidence:
 def special_values(case: Case) -> Iterator[Evidence]:
     if not case.exact or case.problem.fill == "sparse" or not case.g.batch:
         return
-    numbers = itertools.count(case.problem.seed, 4)  # with this step the covering corpus meets every class of border
+    seed = case.problem.seed
+    numbers = itertools.count(seed, 19)  # with this step, four at a time, the covering corpus meets every class of border
     for operand in ("x", "w", "delta"):
         clean = getattr(case.operands, operand)
         for special in (np.nan, np.inf):
-            places = {border(clean.shape, next(numbers)), border(clean.shape, next(numbers))}
+            first = (seed % clean.shape[0], seed // 2 % clean.shape[1])
+            places = {(*first, *border(clean.shape[2:], next(numbers))) for _ in range(4)}
             yield from _reaching(case, operand, special, places)
 
 
@@ -159,14 +161,13 @@ def _reaching(case: Case, operand: str, special: float, places: set[tuple[int, .
             yield _reach(q, got, must, may, f"{special} in {operand} at {where}")
 
 
-def border(shape: tuple[int, ...], number: int) -> tuple[int, ...]:
-    """An element at the first, an inner or the last place of each spatial axis; `number` counts through the classes."""
-    first = (number % shape[0], number // 2 % shape[1])
-    spatial = []
-    for size in shape[2:]:
+def border(sizes: tuple[int, ...], number: int) -> tuple[int, ...]:
+    """The first, an inner or the last place along each axis; `number` counts through these classes."""
+    place = []
+    for size in sizes:
         number, kind = divmod(number, 3)
-        spatial.append((0, size // 2, size - 1)[kind])
-    return (*first, *spatial)
+        place.append((0, size // 2, size - 1)[kind])
+    return tuple(place)
 
 
 def _reach(q: str, got: Any, must: Any, may: Any, note: str) -> Evidence:

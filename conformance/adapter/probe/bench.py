@@ -128,9 +128,7 @@ class Bench:
         return str(Problem(geometry=g, dtype=self.code))
 
     def saw(self, quantity: str, what: str, value: str, evidence: str) -> Observation:
-        return Observation(
-            dtype=self.code, quantity=quantity, property=what, value=value, evidence=evidence
-        )
+        return Observation(dtype=self.code, quantity=quantity, property=what, value=value, evidence=evidence)
 
     def unseen(self, what: str, reason: object, quantities: tuple[str, ...] = ("",)) -> Iterator[Observation]:
         """The same property, not seen."""

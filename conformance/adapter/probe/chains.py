@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from conformance.adapter.probe.bench import Bench
-from conformance.adapter.probe.rounding import rounded
+from conformance.adapter.probe.rounding import digits, rounded
 from conformance.oracle.definition import products
 from conformance.problem import DType, Geometry, dtype_of
 from conformance.spec import NotOffered
@@ -36,35 +36,40 @@ Spot = tuple[Index, list[tuple[Index, Index]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """terms: by place.  exact: their sum.  got: what came back, in the format `out`."""
+    """terms: by place, each times its factor (1 where there is none).  got: what came back, in the format `out`."""
 
     terms: Mapping[int, float]
-    exact: Fraction
+    factors: Mapping[int, float]
     got: float
     out: str
 
-    def once(self, mode: str = "nearest-even") -> float:
+    @property
+    def once(self) -> float:
         """The exact sum, rounded once."""
-        return float(rounded(self.exact, self.out, mode))
+        products = (Fraction(v) * Fraction(self.factors.get(k, 1)) for k, v in self.terms.items())
+        return float(rounded(sum(products, Fraction(0)), self.out))
 
     @property
     def right(self) -> bool:
-        return self.got == self.once()
+        return self.got == self.once
 
     def __str__(self) -> str:
         """As a sum of powers of two, and what came back."""
-        shown = [_power(v) for v in self.terms.values()]
+        shown = [
+            _power(v) + (f" * {_power(self.factors[k])}" if k in self.factors else "")
+            for k, v in self.terms.items()
+        ]
         if len(shown) > 4:
-            shown = [shown[0], f"{len(shown) - 1} x {shown[1]}"]
-        return f"{' + '.join(shown)} came back as {self.got:.17g}"
+            shown = [shown[0], f"{len(shown) - 1} * {shown[1]}"]
+        return f"{' + '.join(shown).replace('+ -', '- ')} came back as {digits(self.got, self.out)}"
 
 
 def _power(v: float) -> str:
-    mantissa, exponent = math.frexp(v)
-    odd = Fraction(mantissa).numerator
-    exponent -= Fraction(mantissa).denominator.bit_length() - 1
-    power = "1" if exponent == 0 else f"2^{exponent}"
-    return power if odd == 1 else f"-{power}" if odd == -1 else f"{odd} 2^{exponent}"
+    """v as an odd integer times a power of two."""
+    exact = Fraction(v)
+    low = (exact.numerator & -exact.numerator).bit_length() - exact.denominator.bit_length()
+    odd, power = int(exact / Fraction(2) ** low), "1" if low == 0 else f"2^{low}"
+    return power if odd == 1 else f"-{power}" if odd == -1 else f"{odd} * {power}"
 
 
 def chains(bench: Bench, quantity: str) -> dict[str, Chain]:
@@ -81,12 +86,14 @@ def chains(bench: Bench, quantity: str) -> dict[str, Chain]:
     names = list(sums)
     for start in range(0, len(names), len(spots)):
         asked = dict(zip(names[start:], spots, strict=False))
-        results = bench.ask(g, **_operands(bench, g, quantity, {name: (sums[name], s) for name, s in asked.items()}))
+        results = bench.ask(
+            g, **_operands(bench, g, quantity, {name: (sums[name], s) for name, s in asked.items()})
+        )
         for name, (target, _) in asked.items():
             result = results[quantity]
             got[name] = Chain(
                 terms=sums[name],
-                exact=_exact(sums[name], _scale(bench.format)),
+                factors=_factors(bench.format),
                 got=float(result[target]),
                 out=dtype_of(result.dtype).code,
             )
@@ -127,9 +134,9 @@ def _scale(dtype: DType) -> float:
     return float(2.0 ** (round(math.log2(dtype.smallest_subnormal)) // 2))
 
 
-def _exact(terms: Mapping[int, float], scale: float) -> Fraction:
-    factors = {SMALL: Fraction(scale), LARGE: 1 / Fraction(scale)}
-    return sum((Fraction(v) * factors.get(k, 1) for k, v in terms.items()), Fraction(0))
+def _factors(dtype: DType) -> dict[int, float]:
+    """The other operand, by place, where it is not 1."""
+    return {SMALL: _scale(dtype), LARGE: 1 / _scale(dtype)}
 
 
 def _geometry(bench: Bench, quantity: str) -> Geometry:
@@ -155,11 +162,11 @@ def _operands(
 ) -> dict[str, Any]:
     arrays = {name: np.zeros(g.shape_of(name) or ()) for name in _ROLES[quantity]}
     own, other = arrays.values()
-    scale = _scale(bench.format)
+    factors = _factors(bench.format)
     for terms, (_, places) in asked.values():
         for k, (at_own, at_other) in enumerate(places):
             own[at_own] = terms.get(k, 0.0)
-            other[at_other] = {SMALL: scale, LARGE: 1 / scale}.get(k, 1.0)
+            other[at_other] = factors.get(k, 1.0)
     return arrays
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from conformance.oracle.arithmetic import EXPONENTS, PRECISION
 from conformance.problem import DTYPES
 
-__all__ = ["MODES", "contains", "once", "rounded"]
+__all__ = ["MODES", "contains", "digits", "once", "rounded"]
 
 Floats = NDArray[np.float64]
 
@@ -42,12 +42,17 @@ def rounded(value: Fraction, form: str, mode: str = "nearest-even") -> Fraction:
     return _WHOLE[mode](value / step) * step
 
 
-def once(exact: Floats, code: str, mode: str) -> Floats:
-    """float64 values rounded once to a dtype, elementwise."""
-    if mode == "nearest-even":
-        return DTYPES[code].rounded(exact)
-    flat: Any = [float(rounded(Fraction(v), code, mode)) for v in exact.ravel().tolist()]
+def once(exact: Floats, form: str, mode: str = "nearest-even") -> Floats:
+    """float64 values rounded once to a format, elementwise; only dtypes rounded to nearest overflow."""
+    if mode == "nearest-even" and form in DTYPES:
+        return DTYPES[form].rounded(exact)
+    flat: Any = [float(rounded(Fraction(v), form, mode)) for v in exact.ravel().tolist()]
     return np.array(flat).reshape(exact.shape)
+
+
+def digits(value: float, code: str) -> str:
+    """A number with as many digits as tell those of its dtype apart."""
+    return f"{value:.{17 if code == 'f64' else 9}g}"
 
 
 def contains(wide: str, narrow: str) -> bool:

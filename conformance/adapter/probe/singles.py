@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from conformance.adapter.probe.bench import Bench, words
 from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
-from conformance.adapter.probe.rounding import MODES, contains, rounded
+from conformance.adapter.probe.rounding import MODES, contains, digits, rounded
 from conformance.oracle.vectorised import Layer
 from conformance.problem import DType, Geometry, dtype_of
 
@@ -87,7 +87,8 @@ class Singles:
         for (a, b), got in zip(self.factors, self.got, strict=True):
             right = Fit().product(a, b, self.out)
             if got != right:
-                return f"{float(a):.9g} x {float(b):.17g} came back as {got:.17g}, rounded once it is {right:.17g}"
+                shown = [digits(v, self.out) for v in (float(a), float(b), got, right)]
+                return "{} x {} came back as {}, rounded once it is {}".format(*shown)
         return ""
 
 
@@ -114,8 +115,8 @@ def _others(dtype: DType, shape: tuple[int, ...], *, scaled: bool = True) -> Flo
     random, half = words(dtype.p + len(shape), shape), 2 ** (dtype.p - 1)
     mantissa = (half + random % np.uint64(half // 3)).astype(np.uint64) | np.uint64(1)
     small = np.where((random >> np.uint64(61)) % np.uint64(2), 2.0**-20, 1.0)
-    values = mantissa.astype(np.float64) / half * np.where(random >> np.uint64(63), -1.0, 1.0)
-    return values * small if scaled and dtype.code != "f16" else values
+    values: Floats = mantissa.astype(np.float64) / half * np.where(random >> np.uint64(63), -1.0, 1.0)
+    return np.asarray(values * small) if scaled and dtype.code != "f16" else values
 
 
 def _asked(bench: Bench, g: Geometry, hot: list[float]) -> Iterator[dict[str, Singles]]:

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from conformance.adapter.probe.bench import Bench, axes, words
 from conformance.adapter.probe.rounding import once
-from conformance.oracle.arithmetic import PRECISION
 from conformance.oracle.vectorised import Layer, counts
 from conformance.problem import Geometry, dtype_of
 from conformance.spec import NotOffered
 
-__all__ = ["Sums", "formed", "lossy", "sums"]
+__all__ = ["FORMATS", "Sums", "lossy", "sums"]
 
 Floats = NDArray[np.float64]
 
 KINDS = ("channels", "taps", "batch", "plane")
 FORMATS = {8: "bf16", 11: "f16", 24: "f32", 53: "f64"}
+"""By precision in bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,13 @@ class Sums:
     of: int
     example: str
 
+    @property
+    def named(self) -> str:
+        return " and ".join(sorted(self.over))
+
     def __str__(self) -> str:
-        """Over which axes, and how many are wrong."""
-        if self.wrong:
-            return f"over {_listed(self.over)} {self.wrong} of {self.of} are wrong ({self.example})"
-        return f"over {_listed(self.over)} all {self.of} are right"
+        """What is wrong."""
+        return f"{self.wrong} of {self.of} over {self.named} are wrong ({self.example})"
 
 
 def sums(bench: Bench, bits: int, *, inputs: int, rounding: dict[str, str]) -> dict[str, list[Sums]]:
@@ -71,7 +73,7 @@ class _Lattice:
 
     def __init__(self, bench: Bench, g: Geometry, bits: int, inputs: int) -> None:
         self.format, self.bits = bench.format, bits
-        self.terms = max(int(n.max()) for n in counts(g).values())
+        self.terms = 2 + max(int(n.max()) for n in counts(g).values())  # and a bias
         self.inputs = min(inputs, bench.format.p)
         self.spread = max(0, bits - 2 * 8 - self.terms.bit_length()) if bits > max(24, self.format.p) else 0
         room = math.isqrt(2 ** (bits - self.spread) // self.terms)
@@ -82,27 +84,25 @@ class _Lattice:
         random = words(seed, shape)
         integers = (random % np.uint64(2 * self.largest)).astype(np.float64) - self.largest + 0.5
         whole = np.sign(integers) * np.ceil(np.abs(integers))
-        scaled = np.ldexp(whole * self.unit, -((random >> np.uint64(40)) % np.uint64(self.spread + 1)).astype(int))
-        return scaled if spread else whole * self.unit
+        scaled: Floats = np.ldexp(
+            whole * self.unit, -((random >> np.uint64(40)) % np.uint64(self.spread + 1)).astype(int)
+        )
+        return scaled if spread else np.asarray(whole * self.unit)
 
 
-def _on(
-    bench: Bench, g: Geometry, lattice: _Lattice, rounding: dict[str, str]
-) -> Iterator[tuple[str, Sums]]:
+def _on(bench: Bench, g: Geometry, lattice: _Lattice, rounding: dict[str, str]) -> Iterator[tuple[str, Sums]]:
     line = bench.line(g)
     x, w, delta = (lattice.values(k, shape) for k, shape in enumerate((g.x_shape, g.w_shape, g.y_shape), 1))
     wide_x, wide_delta = (lattice.values(k, a.shape, spread=True) for k, a in ((1, x), (3, delta)))
     none = np.zeros(g.y_shape)
-    asked = [(("y",), {"x": wide_x, "w": w}, frozenset[str]())]
-    asked.append((("dx", "dw", "db"), {"x": x, "w": w, "delta": wide_delta}, frozenset()))
+    asked: list[dict[str, Floats]] = [{"x": wide_x, "w": w}, {"x": x, "w": w, "delta": wide_delta}]
     if g.b_shape is not None and axes(g, "y") == {"channels"}:
-        bias = lattice.values(4, g.b_shape)
-        asked.append((("y",), {"x": wide_x, "w": w, "b": bias}, frozenset({"bias"})))
-    for names, operands, more in asked:
+        asked.append({"x": wide_x, "w": w, "b": lattice.values(4, g.b_shape)})
+    for operands in asked:
         results = bench.ask(g, **operands)
         layer = Layer(g, operands["x"], operands["w"], operands.get("b"), operands.get("delta", none))
-        for q in names:
-            if q in results and (over := axes(g, q) | more):
+        for q in results:
+            if over := axes(g, q) | ({"bias"} if "b" in operands else set()):
                 yield q, _compared(results[q], getattr(layer, q), over, line, rounding.get(q, "nearest-even"))
 
 
@@ -127,17 +127,3 @@ def lossy(seen: list[Sums]) -> list[frozenset[str]]:
         return []
     wrong = [s.over - right or s.over for s in seen if s.wrong]
     return sorted({over for over in wrong if not any(less < over for less in wrong)}, key=sorted)
-
-
-def formed(bits: int) -> str:
-    """The format of so many bits."""
-    return FORMATS[bits]
-
-
-def narrower(code: str) -> list[int]:
-    """Precisions below a dtype's, widest first."""
-    return [bits for bits in sorted(FORMATS, reverse=True) if bits < PRECISION[code]]
-
-
-def _listed(over: frozenset[str]) -> str:
-    return " and ".join(sorted(over))

@@ -71,9 +71,9 @@ OF_REGIMES = {
     "odd": "36f0199a591055d2",
     "onehot": "b36d8a37b3d6c1c4",
     "stagnation": "da2ff6be22e01ad2",
-    "cancellation": "1f8efbab6fd93159",
+    "cancellation": "dd1ec17e9771f749",
     "positive": "ab155a9ec45a38ff",
-    "gaps": "a1df562dc713a4ca",
+    "gaps": "7a780e8981a90530",
     "subnormal": "ba183230664a2be1",
     "huge": "c151d685bef1fd86",
 }

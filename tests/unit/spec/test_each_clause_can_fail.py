@@ -507,7 +507,7 @@ def dx_is_nan(right: Right, g: Geometry, o: Operands, backward: bool) -> Results
     return {q: a * np.nan if q == "dx" else a for q, a in r.items()}
 
 
-@caught_by("NUM-6", PLAIN, "y", "nan in x at (0, 0, 0, 0) does not reach y")
+@caught_by("NUM-6", PLAIN, "y", "nan in x at (0, 0, 0, 0) and (0, 0, 0, 2) and (0, 0, 2, 0)")
 @caught_by("NUM-6", PLAIN, "dx", "does not reach dx")
 @caught_by("NUM-6", PLAIN, "dw", "inf in delta at")
 @caught_by("NUM-6", PLAIN, "db", "does not reach db")
@@ -523,7 +523,7 @@ def items_are_mixed_with_weights_of_zero(right: Right, g: Geometry, o: Operands,
         return {q: a + 0 * a.sum(axis=0, keepdims=True) if q in ("y", "dx") else a for q, a in r.items()}
 
 
-@caught_by("NUM-6", PLAIN, "dw", "nan in w at (0, 1, 1, 0) also reaches dw")
+@caught_by("NUM-6", PLAIN, "dw", "nan in w at")
 @caught_by("NUM-6", PLAIN, "db", "also reaches db")
 def gradients_use_an_operand_that_they_should_not(
     right: Right, g: Geometry, o: Operands, backward: bool

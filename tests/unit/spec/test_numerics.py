@@ -179,14 +179,13 @@ def classes(shape: tuple[int, ...], index: tuple[int, ...]) -> list[tuple[str, .
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 4, 5), (3, 2, 5, 1), (2, 2, 3, 4, 5), (1, 4, 2, 2, 2)])
 def test_numbers_count_through_all_border_classes(shape: tuple[int, ...]) -> None:
     rank = len(shape) - 2
-    indices = [border(shape, number) for number in range(3**rank)]
+    indices = [(0, 0, *border(shape[2:], number)) for number in range(3**rank)]
     assert all(0 <= i < n for index in indices for i, n in zip(index, shape, strict=True))
     met = {c for index in indices for c in classes(shape, index)}
     possible = itertools.product(
         *(("first", "inner", "last") if n > 2 else ("first", "last") for n in shape[2:])
     )
     assert met == set(possible)
-    assert {border(shape, n)[:2] for n in range(200)} == set(np.ndindex(*shape[:2]))
 
 
 @functools.cache
@@ -199,8 +198,8 @@ def spoiled(case_of: CaseOf) -> dict[tuple[int, str], Counter[Any]]:
             list(REGISTRY["NUM-6"].check(case_of(str(problem), asked=asked)))
             for name, a in (item for question in asked for item in question.operands.items()):
                 if not np.isfinite(a).all():
-                    (index,) = np.argwhere(~np.isfinite(a.astype(np.float64)))
-                    met[problem.geometry.rank, name].update(classes(a.shape, tuple(index)))
+                    for index in np.argwhere(~np.isfinite(a.astype(np.float64))):
+                        met[problem.geometry.rank, name].update(classes(a.shape, tuple(index)))
     return met
 
 
