@@ -131,12 +131,14 @@ def run(
 
 def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
     """The run's events; on a terminal with a bar that counts problems, elsewhere silently."""
+    from conformance.mistakes.roots import events
+
     if quiet or not sys.stderr.isatty():
-        yield from run.events()
+        yield from events(run)
         return
     met = ""
     with click.progressbar(length=len(run.problems()), label=run.session.name, file=sys.stderr) as bar:
-        for event in run.events():
+        for event in events(run):
             problem = getattr(event, "problem", "")
             if problem != met:
                 met = problem

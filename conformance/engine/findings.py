@@ -27,7 +27,8 @@ class Finding:
     """One root cause, with the smallest problem that shows it.
 
     clause: the root; fallen: clauses that fall with it.  problems: on how many it was met.  judgement: the root clause's
-    verdict on `problem` (the smallest found so far, or after shrinking).
+    verdict on `problem` (the smallest found so far, or after shrinking).  diagnosis: what was done instead, or where it is
+    wrong, as far as that is known; hint: how to mend it.
     """
 
     adapter: str
@@ -38,6 +39,8 @@ class Finding:
     problems: int
     judgement: Judgement
     shrunk: bool = False
+    diagnosis: str = ""
+    hint: str = ""
 
     @property
     def problem(self) -> str:
@@ -78,7 +81,7 @@ def _cause_elsewhere(js: list[Judgement], own: dict[str, list[Judgement]]) -> st
     clause = js[0].clause
     if clause in SIZES and any(j.index is None for j in js):
         return None
-    quantities = {j.quantity for j in js}
+    quantities = {j.quantity for j in js} | set(REGISTRY[clause].needs)
     candidates = (c for c in _causes(clause) if c not in SIZES and c in own)
     return next((c for c in candidates if quantities & {j.quantity for j in own[c]}), None)
 

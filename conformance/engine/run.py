@@ -15,6 +15,7 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis.errors import Unsatisfiable
 
 from conformance.adapter.doctor import Remark, examine
+from conformance.adapter.probe import inferred
 from conformance.adapter.session import Session
 from conformance.engine.corpus import Named, corpus
 from conformance.engine.findings import Finding, findings
@@ -23,7 +24,8 @@ from conformance.engine.profiles import Profile
 from conformance.engine.runner import LARGE, judge, judge_all
 from conformance.engine.shrink import shrunk
 from conformance.engine.strategies import problems
-from conformance.problem import Problem, dtype_of
+from conformance.oracle.arithmetic import described
+from conformance.problem import DTYPES, Problem, dtype_of
 from conformance.problem.fills import REGIMES
 from conformance.spec import REGISTRY, Clause, matching
 
@@ -80,12 +82,22 @@ class Run:
         yield from remarks
         if not all(r.ok for r in remarks):
             return
+        yield from self._inferred()
         failed: list[Judgement] = []
         for judgements in judge_all(self.session, self.problems(), self.clauses, fit=self._fits):
             yield from judgements
             failed += [j for j in judgements if j.status.failed]
         for finding in findings(failed):
             yield self._shrunk(finding)
+
+    def _inferred(self) -> Iterator[Remark]:
+        """The arithmetic class of each dtype for which none is declared, as probes see it: the run uses it."""
+        able = self.session.capabilities
+        for code in (d for d in DTYPES if d in able.dtypes and self.dtype in (None, d)):
+            if able.arithmetic_of(code) is None:
+                self.session.inferred[code] = inferred(self.session, code)
+                text = f"{DTYPES[code].name}: {described(self.session.inferred[code])} (inferred: none is declared)"
+                yield Remark(check="arithmetic", ok=True, text=text)
 
     def _shrunk(self, finding: Finding) -> Finding:
         problem = Problem.parse(finding.problem)

@@ -7,8 +7,6 @@ channels of w, H and W.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +30,7 @@ LAYOUTS = (
 """Forms of (x, w) that are tried."""
 
 Y_FORMS = ("NCHW", "NHWC", "CHW", "HWC", "HW", "NHW", "HWCN")
-BIASES = ("C", "C1", "1C", "1C11", "111C", "C11", "")
+BIASES = ("C", "C1", "1C", "1C11", "111C", "C11")
 UNTIED = ("CHW", "HWC", "HW", "1CHW", "1HWC")
 
 _NAMES = {
@@ -81,16 +79,3 @@ def reduced(g: Geometry, x: str, w: str) -> Geometry:
     """The geometry with one entry along every axis that the forms leave out."""
     lacking = {"batch": "N" not in x, "channels": "C" not in x, "maps": "O" not in w}
     return replace(g, **{name: min(getattr(g, name), 1) for name, lacks in lacking.items() if lacks})
-
-
-def fitting(shape: tuple[int, ...], own_shape: tuple[int, ...], own: str, forms: tuple[str, ...]) -> Iterator[str]:
-    """The forms in which an array of our shape has this shape."""
-    for form in forms:
-        left = [n for n, axis in zip(own_shape, own, strict=True) if axis not in form]
-        if all(n == 1 for n in left) and sizes_in(own_shape, own, form) == shape:
-            yield form
-
-
-def w_forms() -> tuple[str, ...]:
-    """Those of w alone."""
-    return tuple(dict.fromkeys(itertools.chain.from_iterable((w,) for _, w in LAYOUTS)))

@@ -12,7 +12,7 @@ __all__ = ["is_backward", "is_convolution", "is_forward", "is_other", "meanings"
 _SPELLINGS = {
     "x": "x input inputs inp image images img imgs a aprev prev data xin inputdata inputimage inputarray features "
     "featuremap feature matrix signal layerinput activation activations batch lastinput arr array xprev",
-    "w": "w weight weights kernel kernels filter filters filt k f wt theta mask kern h",
+    "w": "w weight weights kernel kernels filter filters filt k f wt theta mask kern",
     "b": "b bias biases bs beta",
     "delta": "delta deltas dout doutput dy dz da dh d grad grads gradout gradoutput gradoutputs outgrad outputgrad gradient "
     "gradients outputgradient outputgradients upstream upstreamgrad error err errors dnext deltanext nextdelta dldout dldy "
@@ -97,7 +97,7 @@ def role_of(name: str) -> str | None:
 def quantity_of(name: str) -> str | None:
     """``dx``, ``dw`` or ``db`` of what an attribute or a key calls a gradient; None if it does not call it one."""
     word = _plain(name)
-    for affix in (r"^(?:grad|gradient|dld|djd|ded|dl|delta|d)(.+)$", r"^(.+?)(?:grad|gradient|gradients|grads|delta)$"):
+    for affix in (r"^(?:grads|grad|gradient|nabla|dld|djd|ded|dl|delta|d)(.+)$", r"^(.+?)(?:grad|gradient|gradients|grads|delta)$"):
         match = re.match(affix, word)
         role = role_of(match[1]) if match else None
         if role:

@@ -10,7 +10,6 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ __all__ = ["explained"]
 
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
+
+NAMES = (*QUANTITIES, "x", "w", "b", "delta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,16 @@ def _heading(session: Session, seen: Fault, small: Fault) -> str:
     if small.problem != seen.problem:
         lines.append(f"    made simpler from {seen.problem}")
     if small.call == 2:
-        lines.append("    The first call is right; this is what the second one gives, with the same operands.")
+        lines.append(
+            "    The first call is right; this is what the second one gives, with the same operands."
+        )
     return "\n".join(lines)
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 # ---- the cause ----
@@ -111,7 +116,9 @@ def _right(small: Fault) -> Recipe:
 def _words(small: Fault, cause: Cause) -> list[str]:
     parts = [_wrapped(f"{small.said}.")]
     if small.got is not None:
-        right = matrix(f"{small.quantity} should be, of shape {small.expected.exact.shape}", small.expected.exact)
+        right = matrix(
+            f"{small.quantity} should be, of shape {small.expected.exact.shape}", small.expected.exact
+        )
         got = matrix(f"got, of shape {small.got.shape}", small.got)
         parts.append("\n".join(beside([right, got])))
     if cause.said:
@@ -121,7 +128,7 @@ def _words(small: Fault, cause: Cause) -> list[str]:
 
 def _sentence(said: str) -> str:
     """A sentence that begins with the name of a quantity keeps it."""
-    return f"{said if said.split()[0] in QUANTITIES else said[0].upper() + said[1:]}."
+    return f"{said if said.split(maxsplit=1)[0] in NAMES else said[0].upper() + said[1:]}."
 
 
 # ---- a fault on fingers ----
@@ -132,9 +139,11 @@ def _fingers(small: Fault, got: Floats, cause: Cause) -> list[str]:
         sums.append(written(start, small.index, cause.switches))
     used = _used(small, made_by(start, cause.switches), sums)
     read = {f: None for s in sums for t in s.terms for f in t.factors}
-    blocks = [matrices(names, name, a, focus=[f.index for f in read if f.name == name]) for name, a in used.items()]
+    blocks = [
+        matrices(names, name, a, focus=[f.index for f in read if f.name == name]) for name, a in used.items()
+    ]
     return [
-        names.legend([*used, small.quantity]),
+        _wrapped(names.legend([*used, small.quantity])),
         "\n".join(beside([block for of_one in blocks for block in of_one])),
         "\n".join(beside(_results(names, small, got))),
         "\n".join(_count(names, small, float(got[small.index]), sums, cause)),
@@ -171,7 +180,7 @@ def _count(names: Names, small: Fault, got: float, sums: Sequence[Sum], cause: C
     told += [Told(head="got", sum=s, stored=got) for s in sums[1:]]
     lines = counted(names, told, format_)
     if len(sums) == 1:
-        lines.append(f"{'got':{len(head)}} {apart(got, right.total)}: {_difference(names, right, got)}")
+        lines.append(f"{'got':{len(head) if len(lines) == 1 else 0}} {_alone(names, small, got, right)}")
     if not cause.said:
         return lines
     if len(sums) > 1 and len(lines[-1]) + len(cause.said) + 2 <= WIDTH:
@@ -179,17 +188,20 @@ def _count(names: Names, small: Fault, got: float, sums: Sequence[Sum], cause: C
     return [*lines, "", _wrapped(_sentence(cause.said))]
 
 
-def _difference(names: Names, right: Sum, got: float) -> str:
-    """How far an element is off; and what would explain it, if but one thing does."""
-    off = got - right.total
+def _alone(names: Names, small: Fault, got: float, right: Sum) -> str:
+    """What came out, without the sum that made it: how far it is off, and what would explain that if but one thing does."""
+    value, off = apart(got, right.total), got - right.total
     if not math.isfinite(off):
-        return "no number is that far off by rounding"
-    said = f"{shown(abs(off))} {'more' if off > 0 else 'less'} than it should be"
+        return value
+    said = f"{value}: {shown(abs(off))} {'more' if off > 0 else 'less'} than it should be"
     for change, words in ((-1, "were missing"), (1, "counted twice"), (-2, "had the other sign")):
         terms = [t for t in right.terms if change * t.value == off]
         if len(terms) == 1 and len(right.terms) > 1:
             return f"{said}, as if {names.term(terms[0])} {words}"
-    ratio = Fraction(got) / Fraction(right.total) if right.total else Fraction(0)
-    if ratio.denominator == 1 and abs(ratio) > 1 or ratio.numerator == 1:
-        return f"{said}, {ratio} times what it should be"
-    return said
+    ratio = got / right.total if right.total else 0.0
+    everywhere = ratio and np.array_equal(np.asarray(small.got), ratio * small.expected.exact)
+    return (
+        f"{value}: like all of {small.quantity}, {shown(ratio)} times what it should be"
+        if everywhere
+        else said
+    )

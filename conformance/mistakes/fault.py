@@ -19,8 +19,7 @@ from conformance.engine.runner import case_of, judge
 from conformance.engine.shrink import shrunk
 from conformance.errors import AdapterBroken, UserError
 from conformance.oracle import Evidence, Expected, compare
-from conformance.problem import Geometry, Problem
-from conformance.problem.problem import summands
+from conformance.problem import Problem
 from conformance.spec import REGISTRY, Case, Clause, NotOffered, Raised, TimedOut
 
 __all__ = ["READS", "Fault", "fault", "simplest"]
@@ -42,8 +41,8 @@ READS = {"y": ("x", "w", "b"), "dx": ("delta", "w"), "dw": ("x", "delta"), "db":
 class Fault:
     """What is wrong with a quantity of a problem.
 
-    kind: ``value``, ``size``, ``late``, ``raises ...`` or the id of a clause.  said: the same in words, where no element tells
-    it.  call: the one that went wrong; the second, if the first was right.  got: what came back, in float64.
+    kind: ``value``, ``size``, ``late``, ``raises ...`` or the id of a clause.  said: the same in words, where no element
+    tells it.  call: the one that went wrong; the second, if the first was right.  got: what came back, in float64.
     """
 
     problem: Problem
@@ -101,30 +100,37 @@ def fault(session: Session, problem: Problem) -> Fault | None:
 
 def simplest(session: Session, seen: Fault) -> Fault:
     """The same fault on a problem that fits on a page, with plain data; at worst as it was seen."""
-    problem = seen.problem
-    if seen.kind == "late":
+    problem, looks = seen.problem, {seen.problem: seen}
+
+    def same(p: Problem) -> bool:
+        """Each is looked at once: what keeps state may not answer twice alike."""
+        again = looks.get(p) or _again(session, p, seen)
+        if again is None or not seen.same(again):
+            return False
+        looks[p] = again
+        return True
+
+    if seen.kind == "late" or (_fits(seen) and problem.fill == "small"):
         return seen
-    if not _fits(problem.geometry):
-        problem = shrunk(problem, lambda p: seen.same(_again(session, p, seen)))
-    elif problem.fill == "small":
-        return seen
+    if not _fits(seen):
+        problem = shrunk(problem, same)
     plain = _plainest(problem, seen.quantity) if seen.kind == "value" else []
-    again = (_again(session, p, seen) for p in (*plain, problem))
-    return next((f for f in again if f is not None and seen.same(f)), seen)
+    return looks[next(filter(same, plain), problem)]
 
 
-def _fits(g: Geometry) -> bool:
+def _fits(seen: Fault) -> bool:
+    g = seen.problem.geometry
     sizes = map(math.prod, (g.x_shape, g.w_shape, g.y_shape))
-    return max(sizes) <= LARGEST and summands(g) <= LONGEST
+    return max(sizes) <= LARGEST and int(seen.expected.n.max(initial=0)) <= LONGEST
 
 
 def _plainest(problem: Problem, quantity: str) -> list[Problem]:
-    """The problem with other small integers: with few that are alike, so that sums tell them apart, and few negative ones."""
+    """The problem with other small integers: none alike, so that sums tell them apart; no ones and few below zero."""
 
     def key(p: Problem) -> tuple[float, ...]:
-        values = [a.astype(np.float64) for name, a in p.operands.items() if name in READS[quantity]]
-        alike = sum(a.size - np.unique(a).size for a in values)
-        return alike, sum(float(np.sum(a < 0)) for a in values), sum(float(np.abs(a).sum()) for a in values)
+        read = [a.ravel().astype(np.float64) for name, a in p.operands.items() if name in READS[quantity]]
+        a = np.concatenate(read)
+        return a.size - np.unique(a).size, int(np.sum(abs(a) == 1)), int(np.sum(a < 0)), float(abs(a).sum())
 
     drawn = (problem.replace(fill="small", seed=seed) for seed in range(SEEDS))
     return sorted(drawn, key=key)[:TRIES]
@@ -139,9 +145,9 @@ def _again(session: Session, problem: Problem, seen: Fault) -> Fault | None:
     try:
         if seen.kind in REGISTRY:
             return _by_clauses(session, case, [REGISTRY[seen.kind]])
-        if seen.call == 2 and _in_values(case, seen.quantity, 1):
+        if not case.has(seen.quantity) or (seen.call == 2 and _in_values(case, seen.quantity, 1)):
             return None
-        return _in_values(case, seen.quantity, seen.call) if case.has(seen.quantity) else None
+        return _in_values(case, seen.quantity, seen.call)
     except (NotOffered, AdapterBroken):
         return None
 

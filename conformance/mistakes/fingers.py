@@ -53,7 +53,9 @@ class _Side:
     def __init__(self, told: Told, terms: list[Term | None], names: Names, format_: DType) -> None:
         self.told, self.terms, self._format = told, terms, format_
         weights = {t.weight for t in terms if t}
-        self._weight = weights.pop() if len(weights) == 1 else 1.0  # what all terms count alike is told once, behind
+        self._weight = (
+            weights.pop() if len(weights) == 1 else 1.0
+        )  # what all terms count alike is told once, behind
         self.symbols = ["" if t is None else names.term(t, weight=self._weight) for t in terms]
         self.numbers = ["" if t is None else self._number(t) for t in terms]
 
@@ -62,19 +64,17 @@ class _Side:
         return "*".join(_bracketed(v) for v in (*more, *(f.value for f in t.factors)))
 
     def _plain(self, terms: Sequence[Term | None]) -> float:
-        """What terms add up to before they are weighted."""
-        return math.fsum(t.value for t in terms if t) / self._weight
+        """What terms add up to, before what all of them count."""
+        return math.fsum(t.product * (t.weight / self._weight) for t in terms if t)
 
-    @property
-    def equals(self) -> str:
-        values = [v for t in self.terms if t for v in (t.weight, t.value, *(f.value for f in t.factors))]
-        whole = all(float(shown(v)) == v for v in (*values, self._plain(self.terms), self.told.sum.total))
-        return "=" if whole else "~"
+    def equals(self, terms: Sequence[Term | None]) -> str:
+        values = [v for t in terms if t for v in (t.weight / self._weight, *(f.value for f in t.factors))]
+        return "=" if all(float(shown(v)) == v for v in (*values, self._plain(terms))) else "~"
 
     def result(self) -> str:
         """What the terms add up to, and what was done to that."""
         sum_ = self.told.sum
-        steps = [shown(self._plain(self.terms)) if any(self.terms) else "nothing"]
+        steps = [shown(self._plain(self.terms)) if any(self.terms) else "0 (no product)"]
         if self._weight != 1:
             steps.append(f"{_scaled(self._weight)} {shown(self._plain(self.terms) * self._weight)}")
         if sum_.constant:
@@ -87,21 +87,27 @@ class _Side:
 
     def column(self, spans: Sequence[slice]) -> Block:
         """A line a term; several in a span are added up."""
-        cells = [self._cells(span) for span in spans] + [("", "sum", self.result())]
+        cells = [self._cells(span) for span in spans]
+        cells.append(("", "sum" if any(self.terms) else "", self.equals(self.terms), self.result()))
         symbols, numbers = (max(len(row[k]) for row in cells) for k in (0, 1))
-        products = max((len(product) for _, _, product in cells[:-1]), default=0)
-        lines = [self.told.head]
-        for k, (symbol, number, product) in enumerate(cells):
-            plus = "+" if k and symbol else " "
-            equals = self.equals if product else ""
-            lines.append(f"  {plus} {symbol:{symbols}}  {number:>{numbers}} {equals} {product:>{products}}".rstrip())
+        products = max((len(row[3]) for row in cells[:-1]), default=0)
+        lines, plus = [self.told.head], " "
+        for symbol, number, equals, product in cells:
+            sign = plus if symbol else " "
+            lines.append(
+                f"  {sign} {symbol:{symbols}}  {number:>{numbers}} {equals} {product:>{products}}".rstrip()
+            )
+            plus = "+" if symbol else plus
         return lines
 
-    def _cells(self, span: slice) -> tuple[str, str, str]:
+    def _cells(self, span: slice) -> tuple[str, str, str, str]:
+        """The elements, their values, ``=``, their product."""
         terms = [t for t in self.terms[span] if t]
-        if span.stop - span.start == 1:
-            return self.symbols[span.start], self.numbers[span.start], shown(self._plain(terms)) if terms else ""
-        return f"... {len(terms)} more", "", shown(self._plain(terms))
+        if not terms:
+            return "", "", "", ""
+        one = span.stop - span.start == 1
+        symbol = self.symbols[span.start] if one else f"... {len(terms)} more"
+        return symbol, self.numbers[span.start] if one else "", self.equals(terms), shown(self._plain(terms))
 
 
 # ---- what stands beside what ----
@@ -144,8 +150,9 @@ def _in_lines(sides: Sequence[_Side]) -> list[str]:
     for side in sides:
         told = [side.told.head.ljust(head)]
         if any(side.terms):
-            told += [_joined([s.symbols for s in sides], side.symbols), side.equals]
-            told += [_joined([s.numbers for s in sides], side.numbers), side.equals]
+            equals = side.equals(side.terms)
+            told += [_joined([s.symbols for s in sides], side.symbols), equals]
+            told += [_joined([s.numbers for s in sides], side.numbers), equals]
         lines.append(" ".join([*told, side.result()]))
     return lines
 

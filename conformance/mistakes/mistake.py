@@ -48,6 +48,12 @@ class Mistake:
     switch: Callable[[Any], Any] | None = dataclasses.field(default=None, repr=False)
     fresh: Callable[[], Compute] | None = dataclasses.field(default=None, repr=False)
 
+    @property
+    def stem(self) -> str:
+        """Its name without the quantity: what it has in common with the same mistake in another one."""
+        quantity, _, rest = self.name.partition("-")
+        return rest if quantity in QUANTITIES else self.name
+
     def adapter(self) -> Adapter:
         """A fresh implementation that makes it."""
         return _Mistaken(self, self.fresh() if self.fresh else self.compute)

@@ -58,13 +58,15 @@ class Names:
         kept = [i for i, keep in zip(index, self._kept(name, len(index)), strict=True) if keep]
         return f"{name}[{','.join(map(str, kept))}]" if kept else name
 
-    def legend(self, names: Iterable[str]) -> str:
-        """Which index is which."""
-        axes = {name: axis_names(self.g, _LIKE.get(name, name)) for name in names}
-        said = (
-            f"{name}[{', '.join(itertools.compress(a, self._kept(name, len(a))))}]" for name, a in axes.items()
-        )
-        return f"Indices count from 0: {', '.join(said).replace('[]', '')}."
+    def legend(self, names: Sequence[str]) -> str:
+        """Which index is which, and what a prime means."""
+        said = []
+        for name in names:
+            axes = axis_names(self.g, _LIKE.get(name.rstrip("'"), name))
+            kept = ", ".join(itertools.compress(axes, self._kept(name, len(axes))))
+            said.append(f"{name}[{kept}]" if kept else name)
+        primed = [f"{name} is what was used for {name[:-1]}" for name in names if name.endswith("'")]
+        return "; ".join([f"Indices count from 0: {', '.join(said)}", *primed]) + "."
 
     def term(self, term: Term, *, weight: float = 1.0) -> str:
         """The elements of a product, with what it counts beyond `weight`."""
@@ -79,14 +81,22 @@ class Names:
 
 # ---- arrays ----
 def matrices(
-    names: Names, name: str, values: Floats, *, focus: Sequence[Index] = (), marked: Mask | None = None, stars: bool = True
+    names: Names,
+    name: str,
+    values: Floats,
+    *,
+    focus: Sequence[Index] = (),
+    marked: Mask | None = None,
+    stars: bool = True,
 ) -> list[Block]:
     """The matrices of an array (its last axes), each under its leading indices; if there are many, what matters.
 
     focus: places that have to be seen.  marked: mask of places that matter; `stars`: they get one.
     """
     before = values.ndim - min(values.ndim, 2 if names.g.rank > 1 and values.ndim > 1 else 1)
-    matters = {at[:before] for at in focus} | set(map(tuple, np.argwhere(marked)[:, :before].tolist() if marked is not None else []))
+    matters = {at[:before] for at in focus} | set(
+        map(tuple, np.argwhere(marked)[:, :before].tolist() if marked is not None else [])
+    )
     leading = sorted(np.ndindex(values.shape[:before]), key=lambda at: at not in matters)
     blocks = []
     for at in sorted(leading[:MOST_BLOCKS]):
@@ -113,7 +123,8 @@ def _matrix(title: str, values: Floats, stars: Mask, inside: Sequence[Index]) ->
     ]
     kept, starred = (np.atleast_2d(a[tuple(spans)]).tolist() for a in (values, stars))
     cells = [
-        [shown(v) + ("*" if s else " ") for v, s in zip(*row, strict=True)] for row in zip(kept, starred, strict=True)
+        [shown(v) + ("*" if s else " ") for v, s in zip(*row, strict=True)]
+        for row in zip(kept, starred, strict=True)
     ]
     width = max((len(cell) for row in cells for cell in row), default=0)
     return [
@@ -128,20 +139,21 @@ def _span(n: int, inside: list[int]) -> slice:
     return slice(first, min(n, first + MOST_LINES))
 
 
-def beside(blocks: Sequence[Block], *, gap: int = 4) -> list[str]:
+def beside(blocks: Iterable[Block], *, gap: int = 4) -> list[str]:
     """Blocks next to one another, as many as a line holds; then the next line of them."""
     lines: list[str] = []
     for row in _rows(blocks, gap):
         widths = [max(map(len, block)) for block in row]
         height = max(map(len, row))
         padded = [[*block, *[""] * (height - len(block))] for block in row]
-        for parts in zip(*padded, strict=True):
-            lines.append((" " * gap).join(p.ljust(w) for p, w in zip(parts, widths, strict=True)).rstrip())
-        lines.append("")
+        across = (
+            [p.ljust(w) for p, w in zip(parts, widths, strict=True)] for parts in zip(*padded, strict=True)
+        )
+        lines += [(" " * gap).join(parts).rstrip() for parts in across] + [""]
     return lines[:-1]
 
 
-def _rows(blocks: Sequence[Block], gap: int) -> Iterator[list[Block]]:
+def _rows(blocks: Iterable[Block], gap: int) -> Iterator[list[Block]]:
     row: list[Block] = []
     for block in blocks:
         if row and sum(max(map(len, b)) + gap for b in [*row, block]) - gap > WIDTH:

@@ -55,8 +55,13 @@ class Term:
     weight: float = 1.0
 
     @property
+    def product(self) -> float:
+        """What it is, counted once."""
+        return math.prod(f.value for f in self.factors)
+
+    @property
     def value(self) -> float:
-        return self.weight * math.prod(f.value for f in self.factors)
+        return self.weight * self.product
 
     def __str__(self) -> str:
         return "*".join(map(str, self.factors))
@@ -64,7 +69,10 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """An element of a result: terms and a constant; `total` is what it became, by a step that is no sum where they differ."""
+    """An element of a result: terms and a constant.
+
+    total: what the element is; where terms and constant do not make it up, a step that is no sum made it of them.
+    """
 
     terms: tuple[Term, ...]
     constant: float
@@ -76,7 +84,7 @@ class Sum:
 
     @property
     def whole(self) -> bool:
-        """Do the terms make up all of it?  (Weights such as 1/3 are rounded, and so is their sum.)"""
+        """Do the terms make up all of it, but for the rounding of weights such as 1/3?"""
         return _close(self.value, self.total, [t.value for t in self.terms])
 
 

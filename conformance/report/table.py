@@ -80,7 +80,7 @@ def _findings(found: list[Finding], table: str) -> str:
             ", ".join(f.fallen),
             f.problems,
             f.problem if f.shrunk else f"{f.problem} (not shrunk)",
-            seen(f.judgement),
+            "; ".join(filter(None, (f.diagnosis, seen(f.judgement)))),
         )
         for f in found
     ]

@@ -103,27 +103,29 @@ def chains(bench: Bench, quantity: str) -> dict[str, Chain]:
 def _sums(dtype: DType, places: int) -> dict[str, dict[int, float]]:
     """Terms by place, as far as `places` reach.
 
+    one               T alone
     control           a sum that needs 24 bits (float64: 53) on its way, and no more
     grows, falls      one that is nearer to the next number than to T, if sums are rounded to nearest
     wide              a tie, unless the sum is kept in more bits than that
     chain             1 and as many u as there are places
-    small operand, small operand grown, small result        subnormal numbers
+    small operand, small operand grown, small result        subnormal numbers of two bits
     overflow          twice the largest number
     """
     kept = max(dtype.p, 24)
     tie = {1: TOP * dtype.u} if dtype.p < kept else {}
     beyond = kept + 4 if tie else 2 * kept + 2
     grows = {0: TOP, **tie, 2: 1.5 * TOP * 2.0**-kept}
-    eta = dtype.smallest_subnormal
+    small = 0.75 * dtype.smallest_normal
     sums = {
+        "one": {0: TOP},
         "control": {0: TOP, **tie, 2: TOP * 2.0 ** (1 - kept)},
         "grows": grows,
         "falls": {k: -v for k, v in grows.items()},
         "wide": {0: TOP, 1: TOP * dtype.u, 2: TOP * 2.0**-beyond},
         "chain": {k: dtype.u if k else 1.0 for k in range(places) if k not in (SMALL, LARGE)},
-        "small operand": {0: 3 * eta},
-        "small operand grown": {LARGE: 3 * eta},
-        "small result": {SMALL: 6 * (eta / _scale(dtype))},
+        "small operand": {0: small},
+        "small operand grown": {LARGE: small},
+        "small result": {SMALL: small / _scale(dtype)},
         "overflow": {0: dtype.largest, 1: dtype.largest},
     }
     return {name: terms for name, terms in sums.items() if max(terms) < places}

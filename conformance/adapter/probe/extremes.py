@@ -27,17 +27,17 @@ def extremes(bench: Bench, q: str, chains: Mapping[str, Chain]) -> Iterator[Obse
 
 
 def flushed(chains: Mapping[str, Chain]) -> bool:
-    """Is any subnormal number replaced by zero, in sums that are right otherwise?"""
+    """Is any subnormal number replaced by zero, where single numbers are right otherwise?"""
     return any(_fate(chains, name)[0] == "flushed" for name in chains if name.startswith("small"))
 
 
 def _fate(chains: Mapping[str, Chain], name: str) -> tuple[str, str]:
     """(value, evidence)."""
-    chain, control = chains.get(name), chains.get("control")
-    if chain is None or control is None:
+    chain = chains.get(name)
+    if chain is None:
         return UNOBSERVABLE, "too few terms are summed"
-    if not control.right:
-        return UNOBSERVABLE, f"sums are not right: {control}"
+    if not chains["one"].right:
+        return UNOBSERVABLE, f"single products are not right: {chains['one']}"
     if chain.right:
         return "kept", str(chain)
     return "flushed" if chain.got == 0 else "other", f"{chain}, right is {digits(chain.once, chain.out)}"

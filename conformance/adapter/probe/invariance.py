@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from conformance.adapter.probe.bench import Bench
-from conformance.adapter.probe.rounding import contains, once
-from conformance.problem import Problem
+from conformance.adapter.probe.rounding import once
+from conformance.adapter.probe.singles import mantissas
+from conformance.oracle.arithmetic import PRECISION
 
 __all__ = ["unmoved"]
 
@@ -18,10 +17,9 @@ COARSEST_FIRST = ("bf16", "f16", "tf32", "f32")
 def unmoved(bench: Bench) -> dict[str, str]:
     """By quantity: the coarsest format to which operands may be rounded without changing a bit of it, or ``none``."""
     g = bench.geometry("plane")
-    drawn = Problem(geometry=g, dtype=bench.code, fill="real").operands
-    whole: dict[str, Any] = {name: a.astype(np.float64) for name, a in drawn.items() if name != "b"}
+    whole = {name: mantissas(bench.format, g.shape_of(name) or ()) for name in ("x", "w", "delta")}
     before, found = _bits(bench, whole), dict[str, str]()
-    for form in (form for form in COARSEST_FIRST if not contains(form, bench.code)):
+    for form in (form for form in COARSEST_FIRST if PRECISION[form] < bench.format.p):
         after = _bits(bench, {name: once(a, form) for name, a in whole.items()})
         for q in before:
             if after[q] == before[q]:

@@ -64,7 +64,7 @@ class _Probing:
         """Rounding of operands and results; the algorithm."""
         found = singles(self.bench)
         self.fits |= {q: fitted(seen, self.bench.code) for q, seen in found.items()}
-        self.algorithms |= algorithms(self.bench, found, {q: fit is not None for q, fit in self.fits.items()})
+        self.algorithms |= algorithms(self.bench, found, self.fits)
         for q, a in self.algorithms.items():
             yield self.bench.saw(q, "algorithm", str(a), a.evidence)
         for q, seen in found.items():
@@ -81,15 +81,16 @@ class _Probing:
 
     def _sums(self, q: str) -> Iterator[Observation]:
         """Accumulator, partial sums and extremes of one quantity."""
-        fit, seen = self.fits[q], chains(self.bench, q)
+        fit = self.fits[q]
         if fit is None:
-            evidence = f"it is {self.algorithms[q]}, which rounds on its way"
-            yield self.bench.saw(q, "accumulator", UNOBSERVABLE, evidence)
-        else:
-            yield from self.widths.told(q, seen)
+            why = f"it is {self.algorithms[q]}, and rounds single products more than once"
+            for what in ("accumulator", "rounding of sums", "subnormal results", "overflow"):
+                yield self.bench.saw(q, what, UNOBSERVABLE, why)
+            return
+        seen = chains(self.bench, q)
+        yield from self.widths.told(q, seen)
         narrow = self.bench.format.p < self.widths.base
-        rounding = fit.rounding if fit else "not as single products are"
-        yield self.bench.saw(q, "rounding of sums", *direction(seen, rounding, narrow=narrow))
+        yield self.bench.saw(q, "rounding of sums", *direction(seen, fit.rounding, narrow=narrow))
         yield from extremes(self.bench, q, seen)
 
     def _footprints(self) -> Iterator[Observation]:
@@ -101,6 +102,8 @@ class _Probing:
 def _against(declared: Arithmetic | None, seen: Observation) -> Observation:
     """The observation with what was declared, if that is something else."""
     if declared is None or seen.value == UNOBSERVABLE:
+        return seen
+    if seen.quantity == "db" and seen.property == "algorithm":  # it is summed directly beside every algorithm
         return seen
     word = _words(declared, seen.dtype).get(seen.property, seen.value)
     return seen if _agrees(seen.value, word) else replace(seen, declared=word)

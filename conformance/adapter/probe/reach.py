@@ -1,8 +1,9 @@
-"""How far a NaN reaches: which algorithm computes a result, and whether zeros in memory are multiplied.
+"""Which algorithm computes a result, and how far a NaN reaches.
 
-Direct sums carry a NaN to the results that read it.  Winograd's F(m, k) carries it to whole tiles of m results an axis, a
-Fourier transform to the whole plane.  Numbers show the same: transforms round single products more than once, and leave
-noise where all products are zero.  Only what shows both is taken for a transform.
+Direct sums multiply what a result does not read by zero, if at all; transforms mix it in and take it out again, which
+leaves noise.  So a single product that changes with values that it does not read betrays a transform.  A NaN tells which:
+Winograd's F(m, k) carries it to tiles of m results an axis (F(2, 3) no further than direct sums), a Fourier transform to
+the whole plane.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.probe.bench import Bench, words
-from conformance.adapter.probe.singles import Singles
+from conformance.adapter.probe.singles import Fit, Singles, mixed, singles
 from conformance.oracle.vectorised import Layer
 from conformance.problem import Geometry
 from conformance.spec.footprint import footprint
@@ -43,32 +44,30 @@ class Algorithm:
         return f"winograd F({self.tile}, k)" if self.tile else self.name
 
 
-def algorithms(bench: Bench, found: dict[str, Singles], exact: dict[str, bool]) -> dict[str, Algorithm]:
-    """By quantity.  exact: are its single products what some way of rounding them once gives?"""
-    named = {q: Algorithm(name="direct", evidence=_exactly(found[q])) for q in found if exact[q]}
-    suspects = {q: found[q] for q in found if q not in named}
-    if {"y", "dx"} & set(suspects):
-        g = bench.geometry("plane")
-        for q, prints in _spread(bench, g).items():
-            if q in suspects:
-                named[q] = _identified(prints, _noise(suspects[q]))
-    if "dw" in suspects:
-        named["dw"] = _of_dw(bench, _noise(suspects["dw"]), named)
-    if "db" in suspects:
-        named["db"] = Algorithm(name="unknown", evidence=_noise(suspects["db"]))
+def algorithms(bench: Bench, found: dict[str, Singles], fits: dict[str, Fit | None]) -> dict[str, Algorithm]:
+    """By quantity, of their single products and what explains these."""
+    named = {q: Algorithm(name="direct", evidence=_exactly(seen)) for q, seen in found.items() if fits[q]}
+    suspects = [q for q in found if q not in named]
+    if not suspects:
+        return named
+    altered = singles(bench, altered=True)
+    mixes = {q: mixed(found[q], altered[q]) for q in suspects}
+    prints = _spread(bench, bench.geometry("plane")) if any(mixes.values()) else {}
+    for q in suspects:
+        noise = "; ".join(filter(None, (mixes[q], found[q].strayed, found[q].misfit())))
+        if not mixes[q]:
+            named[q] = Algorithm(
+                name="direct", evidence=f"no product changes with values that it does not read; {noise}"
+            )
+        elif q in prints:
+            named[q] = _identified(prints[q], noise)
+        else:
+            named[q] = _of_dw(bench, noise, named)
     return named
 
 
 def _exactly(seen: Singles) -> str:
     return f"all {len(seen.got)} single products are rounded once, all {seen.zeros} sums of zeros are 0"
-
-
-def _noise(seen: Singles) -> str:
-    parts = [seen.misfit()]
-    if seen.strays:
-        largest = max(seen.strays, key=abs)
-        parts.append(f"{len(seen.strays)} of {seen.zeros} sums of zeros are not 0 but up to {largest:.3g}")
-    return "; ".join(filter(None, parts)) or "no result has one product alone"
 
 
 # ---- y and dx ----
@@ -103,18 +102,12 @@ def _diagonal(g: Geometry, place: int) -> Iterator[int]:
 
 def _identified(prints: list[Footprint], noise: str) -> Algorithm:
     reached = f"a NaN reaches {_counts(prints)} results"
-    if not any((got & ~reads).any() for reads, got in prints):
-        return Algorithm(
-            name="unknown", evidence=f"{noise}; but a NaN reaches no more than the results that read it"
-        )
     if all(got.all() for _, got in prints):
         return Algorithm(name="fft", evidence=f"{reached}: the whole plane; {noise}")
     tile = _tile(prints)
     if tile is None:
         return Algorithm(name="unknown", evidence=f"{reached}: neither tiles nor the whole plane; {noise}")
-    return Algorithm(
-        name="winograd", tile=tile, evidence=f"{reached}: whole tiles of {tile} an axis; {noise}"
-    )
+    return Algorithm(name="winograd", tile=tile, evidence=f"{reached}: tiles of {tile} an axis; {noise}")
 
 
 def _counts(prints: list[Footprint]) -> str:
@@ -144,24 +137,19 @@ def _covers(m: int, offset: int, reads: Mask, got: Mask) -> bool:
 
 # ---- dw ----
 def _of_dw(bench: Bench, noise: str, others: dict[str, Algorithm]) -> Algorithm:
-    """Tiles of dw are whole kernels, so a corner of x tells transforms; far-off values tell which."""
-    g = bench.geometry("plane")
-    corner = np.zeros(g.x_shape)
-    corner[(0,) * corner.ndim] = 1
-    reads = Layer(g, corner, np.ones(g.w_shape), None, np.ones(g.y_shape)).dw[:, 0] > 0
-    got = bench.ask(g, x=np.where(corner, np.nan, 1.0), w=1.0, delta=1.0)["dw"]
-    nan = np.isnan(got[:, 0].astype(np.float64))
-    reached = (
-        f"a NaN in a corner of x reaches {int(nan.sum())} of {nan.size} taps (read by {int(reads.sum())})"
-    )
-    if not (nan & ~reads).any():
-        return Algorithm(name="unknown", evidence=f"{noise}; but {reached}")
-    if _far_off(bench, g):
-        return Algorithm(name="fft", evidence=f"{reached}; values that no product reads change it; {noise}")
+    """Tiles of dw are whole kernels; values far from all that it reads tell the transforms apart."""
+    if _far_off(bench, bench.geometry("plane")):
+        return Algorithm(name="fft", evidence=f"values far from all that it reads change it; {noise}")
     tile = next((a.tile for a in others.values() if a.tile), None)
     if tile is None:
-        return Algorithm(name="unknown", evidence=f"{reached}; {noise}")
-    return Algorithm(name="winograd", tile=tile, evidence=f"{reached}; the tile is that of y or dx; {noise}")
+        return Algorithm(
+            name="unknown", evidence=f"values far from all that it reads do not change it; {noise}"
+        )
+    return Algorithm(
+        name="winograd",
+        tile=tile,
+        evidence=f"far values do not change it, its tile is that of y or dx; {noise}",
+    )
 
 
 def _far_off(bench: Bench, g: Geometry) -> bool:

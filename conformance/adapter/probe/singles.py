@@ -23,7 +23,7 @@ from conformance.adapter.probe.rounding import MODES, contains, digits, rounded
 from conformance.oracle.vectorised import Layer
 from conformance.problem import DType, Geometry, dtype_of
 
-__all__ = ["Fit", "Singles", "fitted", "singles", "told"]
+__all__ = ["Fit", "Singles", "fitted", "mantissas", "mixed", "singles", "told"]
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,8 @@ class Fit:
     """How every single product came about.
 
     inputs: the format that operands were rounded to, or ``none``.  both: were both?  if not, `first` says whether it was the
-    one of which few elements are not zero.  cut: cut off instead of to nearest.  rounding: of the result.
+    one of which few elements are not zero.  cut: cut off instead of to nearest.  rounding: of the result.  stored: a format
+    to which the product was rounded before, or ``none``.
     """
 
     inputs: str = "none"
@@ -45,6 +46,7 @@ class Fit:
     first: bool = True
     cut: bool = False
     rounding: str = "nearest-even"
+    stored: str = "none"
 
     def product(self, a: Fraction, b: Fraction, out: str) -> float:
         mode = "toward-zero" if self.cut else "nearest-even"
@@ -52,7 +54,8 @@ class Fit:
             a = rounded(a, self.inputs, mode)
         if self.inputs != "none" and (self.both or not self.first):
             b = rounded(b, self.inputs, mode)
-        return float(rounded(a * b, out, self.rounding))
+        product = a * b if self.stored == "none" else rounded(a * b, self.stored)
+        return float(rounded(product, out, self.rounding))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,13 @@ class Singles:
         products = zip(self.factors, self.got, strict=True)
         return all(fit.product(a, b, self.out) == got for (a, b), got in products)
 
+    @property
+    def strayed(self) -> str:
+        """What is not zero and should be, in words; nothing if all is."""
+        if not self.strays:
+            return ""
+        return f"{len(self.strays)} of {self.zeros} sums of zeros are not 0 but up to {max(self.strays, key=abs):.3g}"
+
     def misfit(self) -> str:
         """An element that is not the product rounded once to nearest, in words; nothing if all are."""
         for (a, b), got in zip(self.factors, self.got, strict=True):
@@ -92,36 +102,46 @@ class Singles:
         return ""
 
 
-def singles(bench: Bench) -> dict[str, Singles]:
-    """By quantity; raises what `Bench.ask` raises."""
+def singles(bench: Bench, *, altered: bool = False) -> dict[str, Singles]:
+    """By quantity; raises what `Bench.ask` raises.
+
+    altered: half of the elements of the operand that is full have other values.
+    """
     g = bench.geometry("plane")
     hot = _values(bench.format)
     found: dict[str, Singles] = {}
     for start in range(0, len(hot), min(g.maps, len(hot))):
-        for seen in _asked(bench, g, hot[start : start + min(g.maps, len(hot))]):
+        for seen in _asked(bench, g, hot[start : start + min(g.maps, len(hot))], altered=altered):
             for q, one in seen.items():
                 found[q] = found[q] + one if q in found else one
     return found
 
 
 def _values(dtype: DType) -> list[float]:
-    """Full odd mantissas; and a 3, whose products with `_others` are ties."""
-    full = _others(dtype, (3,), scaled=False)
-    return [64.0 * v for v in (full[0], 3.0, full[1], full[2])]
+    """Full odd mantissas, one too small for float16 to hold it whole; and a 3, whose products with `mantissas` are ties."""
+    full = mantissas(dtype, (3,), scaled=False)
+    return [64.0 * full[0], 64.0 * 3, 64.0 * full[1], full[2] * (1.0 if dtype.code == "f16" else 2.0**-20)]
 
 
-def _others(dtype: DType, shape: tuple[int, ...], *, scaled: bool = True) -> Floats:
+def mantissas(dtype: DType, shape: tuple[int, ...], *, seed: int = 0, scaled: bool = True) -> Floats:
     """+- odd mantissas of p bits in [1, 4/3); every second one is so small that float16 cannot hold it whole."""
-    random, half = words(dtype.p + len(shape), shape), 2 ** (dtype.p - 1)
+    random, half = words(dtype.p + len(shape) + seed, shape), 2 ** (dtype.p - 1)
     mantissa = (half + random % np.uint64(half // 3)).astype(np.uint64) | np.uint64(1)
     small = np.where((random >> np.uint64(61)) % np.uint64(2), 2.0**-20, 1.0)
     values: Floats = mantissa.astype(np.float64) / half * np.where(random >> np.uint64(63), -1.0, 1.0)
     return np.asarray(values * small) if scaled and dtype.code != "f16" else values
 
 
-def _asked(bench: Bench, g: Geometry, hot: list[float]) -> Iterator[dict[str, Singles]]:
+def _full(dtype: DType, shape: tuple[int, ...], *, altered: bool) -> Floats:
+    values = mantissas(dtype, shape)
+    if altered:
+        values = np.where(words(9, shape) % np.uint64(2), values, mantissas(dtype, shape, seed=100))
+    return values
+
+
+def _asked(bench: Bench, g: Geometry, hot: list[float], *, altered: bool) -> Iterator[dict[str, Singles]]:
     """Forward with few elements of x, backward with few of delta."""
-    w, x = (_others(bench.format, shape) for shape in (g.w_shape, g.x_shape))
+    w, x = (_full(bench.format, shape, altered=altered) for shape in (g.w_shape, g.x_shape))
     some = _placed(g.x_shape, hot, g, edge=1)
     masks = Layer(g, some != 0, w != 0, None, np.zeros(g.y_shape))
     parts = Layer(g, some, np.ones(g.w_shape), None, masks.y), Layer(g, some != 0, w, None, masks.y)
@@ -169,11 +189,26 @@ def fitted(seen: Singles, code: str) -> Fit | None:
 
 
 def _ways(code: str) -> Iterator[Fit]:
-    yield from (Fit(rounding=mode) for mode in MODES)
     forms = [form for form in NARROWER if not contains(form, code)]
     which = ((True, True), (False, True), (False, False))
-    for form, (both, first), cut, mode in itertools.product(forms, which, (False, True), MODES):
-        yield Fit(inputs=form, both=both, first=first, cut=cut, rounding=mode)
+    for stored in ("none", *forms):
+        yield from (Fit(rounding=mode, stored=stored) for mode in MODES)
+        for form, (both, first), cut, mode in itertools.product(forms, which, (False, True), MODES):
+            yield Fit(inputs=form, both=both, first=first, cut=cut, rounding=mode, stored=stored)
+
+
+def mixed(before: Singles, after: Singles) -> str:
+    """A single product that changed, though neither factor did, in words; nothing if there is none.
+
+    Direct sums multiply the values that were altered by zero, however they round; transforms mix them.
+    """
+    seen = zip(before.factors, before.got, after.factors, after.got, strict=True)
+    changed = [(f, v, w) for f, v, same, w in seen if f == same and v != w]
+    if not changed:
+        return ""
+    (a, b), v, w = changed[0]
+    shown = [digits(n, before.out) for n in (float(a), float(b), v, w)]
+    return "{} x {} came back as {}, and as {} when others changed".format(*shown)
 
 
 def told(bench: Bench, q: str, seen: Singles, fit: Fit | None) -> Iterator[Observation]:
@@ -190,7 +225,13 @@ def told(bench: Bench, q: str, seen: Singles, fit: Fit | None) -> Iterator[Obser
         evidence = f"{count} are those of operands {verb} to {fit.inputs}: {seen.misfit()}"
     yield bench.saw(q, "input rounding", _inputs(q, fit), evidence)
     ties = sum(_tie(a * b, seen.out) for a, b in seen.factors)
-    yield bench.saw(q, "output rounding", fit.rounding, f"{count} agree, {ties} of them ties of {seen.out}")
+    stored = "" if fit.stored == "none" else f", of {fit.stored}"
+    evidence = (
+        f"{count} agree, {ties} of them ties of {seen.out}"
+        if not stored
+        else f"{count} agree: {seen.misfit()}"
+    )
+    yield bench.saw(q, "output rounding", f"{fit.rounding}{stored}", evidence)
 
 
 def _inputs(q: str, fit: Fit) -> str:

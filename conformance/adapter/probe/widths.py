@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from conformance.adapter.probe.bench import Bench
 from conformance.adapter.probe.chains import Chain
 from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
 from conformance.adapter.probe.singles import Fit
-from conformance.adapter.probe.sums import FORMATS, Sums, lossy, sums
+from conformance.adapter.probe.sums import EVERYWHERE, FORMATS, Sums, lossy, sums
 from conformance.oracle.arithmetic import PRECISION
 
 __all__ = ["Widths", "direction"]
@@ -17,11 +17,13 @@ __all__ = ["Widths", "direction"]
 class Widths:
     """Sums of one implementation in one dtype, asked at as many widths as it takes.
 
-    fits: how single products are rounded, by quantity (None: not as single products are).
+    fits: how single products are rounded, by quantity (None: not as single products are).  kinds: of geometries.
     """
 
-    def __init__(self, bench: Bench, fits: Mapping[str, Fit | None]) -> None:
-        self.bench = bench
+    def __init__(
+        self, bench: Bench, fits: Mapping[str, Fit | None], kinds: Sequence[str] = EVERYWHERE
+    ) -> None:
+        self.bench, self._kinds = bench, kinds
         known = [fit for fit in fits.values() if fit]
         self._rounding = {q: fit.rounding for q, fit in fits.items() if fit}
         self._inputs = min(
@@ -36,7 +38,9 @@ class Widths:
 
     def at(self, bits: int) -> dict[str, list[Sums]]:
         if bits not in self._asked:
-            self._asked[bits] = sums(self.bench, bits, inputs=self._inputs, rounding=self._rounding)
+            self._asked[bits] = sums(
+                self.bench, bits, kinds=self._kinds, inputs=self._inputs, rounding=self._rounding
+            )
         return self._asked[bits]
 
     def right(self, bits: int, q: str) -> bool:
@@ -74,7 +78,7 @@ class Widths:
         base = FORMATS[self.base]
         if self.bench.code == "f32":
             wide = self.at(53)[q]
-            return (f"wider than {base}" if not any(s.wrong for s in wide) else base), _evidence(53, wide)
+            return (base if any(s.wrong for s in wide) else f"wider than {base}"), _evidence(53, wide)
         if (wider := chains.get("wide")) is None:
             return base, evidence
         right = wider.right and self._rounding.get(q) == "nearest-even"
@@ -83,12 +87,12 @@ class Widths:
 
 def _evidence(bits: int, seen: list[Sums]) -> str:
     """What is wrong, and how many are right over which axes."""
-    right = [s for s in seen if not s.wrong]
-    parts = [str(s) for s in seen if s.wrong]
+    right, wrong = [s for s in seen if not s.wrong], [s for s in seen if s.wrong]
+    parts = [f"{', '.join(map(str, wrong))} are wrong: {wrong[0].example}"] if wrong else []
     if right:
-        over = "; ".join(dict.fromkeys(s.named for s in right))
+        over = ", ".join(dict.fromkeys(s.named for s in right))
         parts.append(f"all {sum(s.of for s in right)} over {over} are right")
-    return f"sums within 2^{bits} units: {', '.join(parts)}"
+    return f"of sums within 2^{bits} units {'; '.join(parts)}"
 
 
 def direction(chains: Mapping[str, Chain], rounding: str, *, narrow: bool) -> tuple[str, str]:

@@ -2,10 +2,12 @@
 
 from conformance.mistakes.catalogue import (
     activation,
+    axes,
     bias,
     corners,
     dilation,
     groups,
+    interface,
     modes,
     numerics,
     operands,
@@ -29,6 +31,7 @@ FAMILIES: dict[str, tuple[Mistake, ...]] = {
     "dilation": dilation.MISTAKES,
     "groups": groups.MISTAKES,
     "reductions": reductions.MISTAKES,
+    "axes": axes.MISTAKES,
     "bias": bias.MISTAKES,
     "activation": activation.MISTAKES,
     "operands": operands.MISTAKES,
@@ -36,6 +39,7 @@ FAMILIES: dict[str, tuple[Mistake, ...]] = {
     "scale": scale.MISTAKES,
     "corners": corners.MISTAKES,
     "state": state.MISTAKES,
+    "interface": interface.MISTAKES,
     "numerics": numerics.MISTAKES,
 }
 """Family -> its mistakes."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from conformance.mistakes.catalogue.shared import ALL, FIRST, LAST, divided, everywhere, kept, times
 from conformance.mistakes.recipe import Floats, Recipe, Switch, each, ending, operands
+from conformance.problem import Geometry
 
 __all__ = ["MISTAKES"]
 
@@ -15,100 +17,217 @@ ONCE = "b[m] is added once to every output of map m"
 SUM = "db[m] sums delta over batch and positions (an untied bias: over the batch)"
 
 
-def _times(count: Callable[[Recipe], int]) -> Switch:
-    return operands(bias=lambda r: r.bias * count(r))
+# ---- in y ----
+def _added(count: Callable[[Geometry], int]) -> Switch:
+    """So many times."""
+    return operands(bias=lambda r: r.bias * count(r.g))
 
 
-def _only_at(first: str) -> Switch:
-    """The bias added to one item, or at one position."""
-
-    def change(r: Recipe) -> Floats:
-        bias = np.broadcast_to(r.bias, (r.g.batch, r.g.maps, *r.g.output))
-        kept = np.zeros_like(bias)
-        chosen = (slice(0, 1),) if first == "item" else (slice(None), slice(None), *(slice(0, 1),) * r.g.rank)
-        kept[chosen] = bias[chosen]
-        return kept
-
-    return operands(bias=change)
+def _only_at(*where: slice) -> Switch:
+    """Added to a part of y alone."""
+    return operands(bias=lambda r: kept(everywhere(r.bias, r.g.y_shape), *where))
 
 
-def _other_maps(change: Callable[[Floats], Floats]) -> Switch:
-    return operands(bias=lambda r: change(r.bias) if r.bias.shape[0] == r.g.maps else r.bias)
+def _of_other_maps(change: Callable[[Floats], Floats]) -> Switch:
+    """`change` of the bias with its maps in front; without a bias there is nothing to change."""
+
+    def changed(r: Recipe) -> Floats:
+        axis = r.bias.ndim - 1 - r.g.rank
+        return np.moveaxis(change(np.moveaxis(r.bias, axis, 0)), 0, axis)
+
+    return operands(bias=lambda r: r.bias if r.g.bias == "none" else changed(r))
 
 
 def _along_width(r: Recipe) -> Floats:
-    """b broadcast along the last axis, where it fits (as y + b does)."""
-    fits = r.g.bias == "tied" and r.g.output[-1] in (1, r.g.maps)
-    return r.bias.reshape(-1)[: r.g.output[-1]] if fits else r.bias
+    """(M,) as numpy broadcasts it: along the last axis, where that is as long."""
+    fits = r.g.bias == "tied" and r.g.output[-1] == r.g.maps == r.bias.size
+    return r.bias.reshape(-1) if fits else r.bias
 
 
-def _divided(count: Callable[[Recipe], int]) -> Switch:
-    return ending(lambda out, r: out / max(count(r), 1))
+OF_Y = (
+    *each("y", "bias-missing", "the bias is not added to y", hint=ONCE, switch=_added(lambda g: 0)),
+    *each("y", "bias-subtracted", "the bias is subtracted from y", hint=ONCE, switch=_added(lambda g: -1)),
+    *each(
+        "y",
+        "bias-once-per-channel",
+        "the bias is added once for every channel: it stands inside the loop over channels",
+        hint=ONCE,
+        switch=_added(lambda g: g.channels // g.groups),
+    ),
+    *each(
+        "y",
+        "bias-once-per-tap",
+        "the bias is added once for every tap: it stands inside the loop over the kernel",
+        hint=ONCE,
+        switch=_added(lambda g: math.prod(g.kernel)),
+    ),
+    *each(
+        "y",
+        "bias-once-per-group",
+        "the bias is added once for every group",
+        hint=ONCE,
+        switch=_added(lambda g: g.groups),
+    ),
+    *each(
+        "y",
+        "bias-first-item-only",
+        "the bias is added to the first item of the batch only",
+        hint=ONCE,
+        switch=_only_at(FIRST),
+    ),
+    *each(
+        "y",
+        "bias-first-position-only",
+        "the bias is added at the first position only",
+        hint=ONCE,
+        switch=lambda r: _only_at(ALL, ALL, *(FIRST,) * r.g.rank)(r),
+    ),
+    *each(
+        "y",
+        "bias-of-first-map",
+        "every map gets the first map's bias",
+        hint=ONCE,
+        switch=_of_other_maps(lambda b: everywhere(b[:1], b.shape)),
+    ),
+    *each(
+        "y",
+        "bias-maps-reversed",
+        "the biases are added in reversed order of maps",
+        hint=ONCE,
+        switch=_of_other_maps(lambda b: b[::-1]),
+    ),
+    *each(
+        "y",
+        "bias-summed",
+        "every map gets the sum of all biases",
+        hint=ONCE,
+        switch=_of_other_maps(lambda b: everywhere(b.sum(axis=0, keepdims=True), b.shape)),
+    ),
+    *each(
+        "y",
+        "bias-along-width",
+        "the bias is broadcast along the width, where that is as long as there are maps",
+        hint="reshape b to (M, 1, 1) before it is added to y",
+        switch=operands(bias=_along_width),
+    ),
+)
 
 
-def _positions(r: Recipe) -> int:
-    return 1 if r.g.bias == "untied" else math.prod(r.g.output)
+# ---- db ----
+def _positions(g: Geometry) -> int:
+    """Over how many positions db sums."""
+    return 1 if g.bias == "untied" else math.prod(g.output)
 
 
-def _delta_of(where: str) -> Switch:
+def _delta_at(where: Callable[[Geometry], tuple[slice, ...]]) -> Switch:
     """Only a part of delta is summed."""
-
-    def change(r: Recipe) -> Floats:
-        parts: dict[str, tuple[slice, ...]] = {
-            "first item": (slice(0, 1),),
-            "last item": (slice(-1, None),),
-            "first position": (slice(None), slice(None), *(slice(0, 1),) * r.g.rank),
-            "last position": (slice(None), slice(None), *(slice(-1, None),) * r.g.rank),
-            "first row": (slice(None), slice(None), slice(0, 1)),
-        }
-        kept = np.zeros_like(r.delta)
-        kept[parts[where]] = r.delta[parts[where]]
-        return kept
-
-    return operands(delta=change)
+    return operands(delta=lambda r: kept(r.delta, *where(r.g)))
 
 
-def _positions_kept(r: Recipe) -> Recipe:
-    """Summed over the batch alone."""
-    return r.then(lambda out: r.delta.sum(axis=0))
+def _over(axes: Callable[[Geometry], tuple[int, ...]]) -> Switch:
+    """delta summed over other axes."""
+    return ending(lambda out, r: np.asarray(r.delta.sum(axis=axes(r.g))))
 
 
-def _per_item(r: Recipe) -> Recipe:
-    return r.then(lambda out: r.delta.sum(axis=tuple(range(2, r.delta.ndim))))
+OF_DB = (
+    *each(
+        "db",
+        "mean-over-batch",
+        "db is divided by the batch size",
+        hint=SUM,
+        switch=divided(lambda g: g.batch),
+    ),
+    *each(
+        "db",
+        "mean-over-positions",
+        "db is divided by the number of positions that it sums over",
+        hint=SUM,
+        switch=divided(_positions),
+    ),
+    *each(
+        "db",
+        "mean",
+        "db is the mean of delta, over batch and positions",
+        hint=SUM,
+        switch=divided(lambda g: g.batch * _positions(g)),
+    ),
+    *each(
+        "db",
+        "first-item-only",
+        "db uses the first item of the batch only",
+        hint=SUM,
+        switch=_delta_at(lambda g: (FIRST,)),
+    ),
+    *each(
+        "db",
+        "last-item-only",
+        "db keeps the last item of the batch only: '=' for '+='",
+        hint=SUM,
+        switch=_delta_at(lambda g: (LAST,)),
+    ),
+    *each(
+        "db",
+        "first-position-only",
+        "db uses the first position only",
+        hint=SUM,
+        switch=_delta_at(lambda g: (ALL, ALL, *(FIRST,) * g.rank)),
+    ),
+    *each(
+        "db",
+        "last-position-only",
+        "db keeps the last position only: '=' for '+='",
+        hint=SUM,
+        switch=_delta_at(lambda g: (ALL, ALL, *(LAST,) * g.rank)),
+    ),
+    *each(
+        "db",
+        "first-row-only",
+        "db uses the first row of delta only: the sum over rows is missing",
+        hint=SUM,
+        switch=_delta_at(lambda g: (ALL, ALL, FIRST)),
+    ),
+    *each(
+        "db",
+        "positions-kept",
+        "db keeps the positions: it is summed over the batch alone",
+        hint=SUM,
+        switch=_over(lambda g: (0,)),
+    ),
+    *each(
+        "db",
+        "per-item",
+        "db keeps the items of the batch: it is not summed over them",
+        hint=SUM,
+        switch=_over(lambda g: () if g.bias == "untied" else tuple(range(2, 2 + g.rank))),
+    ),
+    *each(
+        "db",
+        "summed-over-maps",
+        "db is summed over maps, and every map gets the sum",
+        hint=SUM,
+        switch=ending(lambda out, r: everywhere(out.sum(axis=0, keepdims=True), out.shape)),
+    ),
+    *each(
+        "db",
+        "maps-reversed",
+        "db has its maps in reversed order",
+        hint=SUM,
+        switch=ending(lambda out, r: out[::-1]),
+    ),
+    *each(
+        "db",
+        "once-per-channel",
+        "db counts delta once for every channel: it stands inside the loop over channels",
+        hint=SUM,
+        switch=times(lambda g: g.channels // g.groups),
+    ),
+    *each(
+        "db",
+        "once-per-tap",
+        "db counts delta once for every tap: it stands inside the loop over the kernel",
+        hint=SUM,
+        switch=times(lambda g: math.prod(g.kernel)),
+    ),
+)
 
-
-MISTAKES = (
-    *each("y", "bias-missing", "the bias is not added to y", hint=ONCE, switch=_times(lambda r: 0)),
-    *each("y", "bias-subtracted", "the bias is subtracted", hint=ONCE, switch=_times(lambda r: -1)),
-    *each("y", "bias-once-per-channel", "the bias is added once for every channel: it stands inside the loop over channels",
-          hint=ONCE, switch=_times(lambda r: r.g.channels // r.g.groups)),
-    *each("y", "bias-once-per-tap", "the bias is added once for every tap: it stands inside the loop over the kernel",
-          hint=ONCE, switch=_times(lambda r: math.prod(r.g.kernel))),
-    *each("y", "bias-once-per-group", "the bias is added once for every group", hint=ONCE, switch=_times(lambda r: r.g.groups)),
-    *each("y", "bias-first-item-only", "the bias is added to the first item of the batch only", hint=ONCE, switch=_only_at("item")),
-    *each("y", "bias-first-position-only", "the bias is added at the first position only", hint=ONCE, switch=_only_at("position")),
-    *each("y", "bias-of-first-map", "every map gets the first map's bias", hint=ONCE,
-          switch=_other_maps(lambda b: np.broadcast_to(b[:1], b.shape))),
-    *each("y", "bias-maps-reversed", "the biases are added in reversed order of maps", hint=ONCE, switch=_other_maps(lambda b: b[::-1])),
-    *each("y", "bias-summed", "every map gets the sum of all biases", hint=ONCE,
-          switch=_other_maps(lambda b: np.broadcast_to(b.sum(axis=0, keepdims=True), b.shape))),
-    *each("y", "bias-along-width", "the bias is broadcast along the width, where it happens to fit", hint="reshape b to (M, 1, 1)",
-          switch=operands(bias=_along_width)),
-    *each("db", "mean-over-batch", "db is divided by the batch size", hint=SUM, switch=_divided(lambda r: r.g.batch)),
-    *each("db", "mean-over-positions", "db is divided by the number of positions", hint=SUM, switch=_divided(_positions)),
-    *each("db", "mean", "db is the mean of delta", hint=SUM, switch=_divided(lambda r: r.g.batch * _positions(r))),
-    *each("db", "first-item-only", "db uses the first item of the batch only", hint=SUM, switch=_delta_of("first item")),
-    *each("db", "last-item-only", "db keeps the last item of the batch only: '=' for '+='", hint=SUM, switch=_delta_of("last item")),
-    *each("db", "first-position-only", "db uses the first position only", hint=SUM, switch=_delta_of("first position")),
-    *each("db", "last-position-only", "db keeps the last position only: '=' for '+='", hint=SUM, switch=_delta_of("last position")),
-    *each("db", "first-row-only", "db uses the first row only: one sum is missing", hint=SUM, switch=_delta_of("first row")),
-    *each("db", "positions-kept", "db keeps the positions: it is summed over the batch alone", hint=SUM, switch=_positions_kept),
-    *each("db", "per-item", "db keeps the items of the batch", hint=SUM, switch=_per_item),
-    *each("db", "summed-over-maps", "db is summed over maps, and every map gets the sum", hint=SUM,
-          switch=ending(lambda out, r: np.broadcast_to(out.sum(axis=0, keepdims=True), out.shape))),
-    *each("db", "maps-reversed", "db has its maps in reversed order", hint=SUM, switch=ending(lambda out, r: out[::-1])),
-    *each("db", "once-per-channel", "db counts delta once for every channel", hint=SUM,
-          switch=ending(lambda out, r: out * (r.g.channels // r.g.groups))),
-    *each("db", "once-per-tap", "db counts delta once for every tap of the kernel", hint=SUM,
-          switch=ending(lambda out, r: out * math.prod(r.g.kernel))),
-)  # fmt: skip
+MISTAKES = (*OF_Y, *OF_DB)

@@ -1,37 +1,88 @@
-"""Scale: a constant factor in a gradient."""
+"""Scale: a constant factor."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from conformance.mistakes.recipe import Recipe, Switch, each
+import numpy as np
+
+from conformance.mistakes.catalogue.shared import divided, times
+from conformance.mistakes.recipe import each, ending
 
 __all__ = ["MISTAKES"]
 
-
-def _times(factor: Callable[[Recipe], float]) -> Switch:
-    return lambda r: r.then(lambda out: out * factor(r))
-
-
 MISTAKES = (
-    *each("dx dw db", "doubled", "{q} is twice too large", hint="it is added twice, or a 1/2 of the cost was lost", switch=_times(lambda r: 2)),
-    *each("dx dw db", "halved", "{q} is half of what it should be", hint="a 1/2 too many", switch=_times(lambda r: 0.5)),
-    *each("dx dw db", "negated", "{q} has the wrong sign", hint="return the gradient, not the descent direction", switch=_times(lambda r: -1)),
-    *each("dx", "divided-by-batch", "dx is divided by the batch size", hint="each item has its own dx", switch=_times(
-        lambda r: 1 / max(r.g.batch, 1))),
-    *each("dx dw", "divided-by-kernel-area", "{q} is divided by the number of taps", hint="sums over taps are not means",
-          switch=_times(lambda r: 1 / math.prod(r.g.kernel))),
-    *each("dx", "divided-by-positions", "dx is divided by the number of output positions", hint="sums are not means",
-          switch=_times(lambda r: 1 / max(math.prod(r.g.output), 1))),
-    *each("dw", "divided-by-channels", "dw is divided by the number of channels", hint="dw does not sum over channels",
-          switch=_times(lambda r: r.g.groups / r.g.channels)),
-    *each("dx dw", "multiplied-by-stride", "{q} is multiplied by the stride of every axis", hint="each output counts once",
-          switch=_times(lambda r: math.prod(r.g.stride))),
-    *each("dx dw db", "learning-rate-folded-in", "{q} is multiplied by a learning rate of 1/8", hint="the optimiser multiplies by it",
-          switch=_times(lambda r: 1 / 8)),
-    *each("dx dw db", "zero", "{q} is never computed: it stays zero", hint="nothing is written into it", switch=_times(lambda r: 0)),
-    *each("y", "doubled", "y is twice too large", hint="it is added twice", switch=_times(lambda r: 2)),
-    *each("y", "negated", "y has the wrong sign", hint="y = w * x + b", switch=_times(lambda r: -1)),
-    *each("y", "zero", "y stays zero", hint="nothing is written into it", switch=_times(lambda r: 0)),
-)  # fmt: skip
+    *each(
+        "y dx dw db",
+        "doubled",
+        "{q} is twice too large",
+        hint="it is added twice, or a factor 1/2 of the cost was lost",
+        switch=times(lambda g: 2),
+    ),
+    *each(
+        "dx dw db",
+        "halved",
+        "{q} is half of what it should be",
+        hint="a factor 1/2 too many: delta is dC/dy already",
+        switch=times(lambda g: 0.5),
+    ),
+    *each(
+        "y", "negated", "y has the wrong sign", hint="y is the sum of w x, plus b", switch=times(lambda g: -1)
+    ),
+    *each(
+        "dx dw db",
+        "negated",
+        "{q} has the wrong sign",
+        hint="return the gradient; the optimiser goes against it",
+        switch=times(lambda g: -1),
+    ),
+    *each(
+        "y dx dw db",
+        "zero",
+        "{q} is never computed: it stays zero",
+        hint="an array of zeros is made and nothing is written into it",
+        switch=ending(lambda out, r: np.zeros_like(out)),
+    ),
+    *each(
+        "dx dw db",
+        "learning-rate-folded-in",
+        "{q} is multiplied by a learning rate (of 1/8)",
+        hint="return the gradient; the optimiser multiplies by the learning rate",
+        switch=times(lambda g: 1 / 8),
+    ),
+    *each(
+        "dx",
+        "divided-by-batch",
+        "dx is divided by the batch size",
+        hint="each item has its own dx: if the cost is a mean, delta has the 1/N already",
+        switch=divided(lambda g: g.batch),
+    ),
+    *each(
+        "dx dw",
+        "divided-by-kernel-area",
+        "{q} is divided by the number of taps",
+        hint="sums over taps are not means",
+        switch=divided(lambda g: math.prod(g.kernel)),
+    ),
+    *each(
+        "dx",
+        "divided-by-positions",
+        "dx is divided by the number of output positions",
+        hint="sums over positions are not means",
+        switch=divided(lambda g: math.prod(g.output)),
+    ),
+    *each(
+        "dw",
+        "divided-by-channels",
+        "dw is divided by the number of channels of its group",
+        hint="dw does not sum over channels",
+        switch=divided(lambda g: g.channels // g.groups),
+    ),
+    *each(
+        "dx dw",
+        "multiplied-by-stride",
+        "{q} is multiplied by the stride of every axis",
+        hint="each output counts once, however far windows are apart",
+        switch=times(lambda g: math.prod(g.stride)),
+    ),
+)
