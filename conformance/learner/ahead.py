@@ -29,22 +29,28 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """How near y comes on one probe, and what it was taken for.  error: if the call raised."""
+    """How near y comes on one probe, and what it was taken for.  sure: the other convention is farther off.  error: if it raised."""
 
     score: float
     meant: Meant = Meant(convention="correlation", always="none")
     form: str = "NCHW"
     part: int = 0
+    sure: bool = False
     error: BaseException | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ahead:
-    """A reading of the forward pass; on which share of probes it is right; others that fit as well."""
+    """A reading of the forward pass.
+
+    exact: is it right on a probe?  score: else, how near it comes on average (`near`); others: readings that come as near.
+    sure: does its y tell one convention from the other?  error: of the first probe, if it raised.
+    """
 
     reading: Reading
     exact: bool
     score: float
+    sure: bool = True
     others: tuple[Reading, ...] = ()
     error: BaseException | None = None
 
@@ -72,7 +78,8 @@ def _nearest(tries: list[tuple[Reading, Seen]], seconds: float) -> Ahead | None:
         seen = [first, *others]
         score = sum(s.score for s in seen) / len(PROBES)
         exact = any(s.score == 3 for s in seen)
-        found.append(Ahead(reading=_completed(reading, seen), exact=exact, score=score, error=first.error))
+        sure = max(seen, key=lambda s: s.score).sure
+        found.append(Ahead(reading=_completed(reading, seen), exact=exact, score=score, sure=sure, error=first.error))
     if not found:
         return None
     best = max(found, key=lambda a: a.score)
@@ -117,7 +124,9 @@ def _compared(reading: Reading, g: Geometry, kinds: list[Meant], seconds: float)
     if isinstance(came, Failed):
         return Seen(score=0.0, error=came.error)
     found = list(_kinds(reading, g, came, kinds))
-    return max(found, key=lambda s: s.score, default=Seen(score=0.0))
+    best = max(found, key=lambda s: s.score, default=Seen(score=0.0))
+    equal = {s.meant.convention for s in found if s.score == best.score}
+    return replace(best, sure=len(equal) == 1)
 
 
 def _kinds(reading: Reading, g: Geometry, came: Parts, kinds: list[Meant]) -> Iterator[Seen]:

@@ -29,7 +29,8 @@ class Plain:
 
     @property
     def whole(self) -> bool:
-        return bool(self.backs)
+        """Has it a backward pass by name?"""
+        return any(is_backward(name) for name, _ in self.backs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,14 +24,21 @@ __all__ = ["Understood", "understood"]
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """subject: what was found in the file.  others: readings of the forward pass that fit no worse, where none is right."""
+    """subject: what was found in the file.
+
+    exact: is its forward pass right on a probe?  Else score says how near it comes (0: it always raises), and others are
+    readings that come as near.  sure: is it known which convention is meant?  guessed: was it called by names that say nothing?
+    error: what the forward pass raised on the first probe.
+    """
 
     subject: Subject
     reading: Reading
     exact: bool
+    score: float
+    sure: bool
+    guessed: bool
     others: tuple[Reading, ...] = ()
-    ahead_error: BaseException | None = None
-    behind_error: BaseException | None = None
+    error: BaseException | None = None
 
 
 def understood(subject: Subject, seconds: float) -> Understood | None:
@@ -52,9 +59,11 @@ def understood(subject: Subject, seconds: float) -> Understood | None:
         subject=subject,
         reading=replace(reading, dtype=_dtype(reading, seconds)),
         exact=ahead.exact,
+        score=ahead.score,
+        sure=ahead.sure,
+        guessed=reading.way.guessed,
         others=ahead.others,
-        ahead_error=ahead.error,
-        behind_error=behind.error if behind else None,
+        error=ahead.error,
     )
 
 
@@ -86,7 +95,7 @@ def _scale(quantity: str, behind: Behind, reading: Reading, seconds: float) -> s
 # ---- what the forward pass takes ----
 def _limits(reading: Reading, seconds: float) -> Limits:
     """The limits with what trials on other sizes show."""
-    limits = reading.limits
+    limits = _options(reading, seconds)
 
     def asked(**changes: Any) -> str:
         return _outcome(replace(reading, limits=limits), changes, seconds)
@@ -104,6 +113,19 @@ def _limits(reading: Reading, seconds: float) -> Limits:
     if limits.stride and asked(stride=(2,), size=(8, 8)) == "refuses":
         limits = replace(limits, divides=asked(stride=(2,), size=(9, 9)) == "right")
     return limits
+
+
+def _options(reading: Reading, seconds: float) -> Limits:
+    """Without what a dictionary of options was never asked for."""
+    limits = reading.limits
+    if not reading.way.has("options"):
+        return limits
+    o = operands_of(g := meant(reading, PLAIN))
+    values = reading.values(g, x=o["x"], w=o["w"], b=o.get("b"))
+    tried(lambda: reading.way.forward(values), seconds)
+    asked = values.options.asked or {"stride", "pad"}  # none is asked for where it was copied
+    stride = reading.way.has("stride") or bool(asked & {"stride", "strides"})
+    return replace(limits, stride=stride, pad=reading.way.has("pad") or bool(asked & {"pad", "padding"}))
 
 
 def _same(reading: Reading, limits: Limits, seconds: float) -> Limits:

@@ -28,6 +28,8 @@ class Way(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def guessed(self) -> bool: ...
     def has(self, *roles: str) -> bool: ...
     def forward(self, values: Values) -> Parts: ...
     def backward(self, values: Values) -> Parts: ...
@@ -89,6 +91,10 @@ class Functions:
         texts = [self.ahead.text, *(f.text for f in self.backs)]
         return ", ".join(texts[:-1]) + " and " + texts[-1] if self.backs else texts[0]
 
+    @property
+    def guessed(self) -> bool:
+        return self.ahead.calling.guessed
+
     def has(self, *roles: str) -> bool:
         return self.ahead.calling.has(*roles)
 
@@ -123,6 +129,10 @@ class Layer:
         calls = [self.cls.__name__ + self.maker.text, "." + self.ahead[0] + self.ahead[1].text]
         calls += ["." + self.back[0] + self.back[1].text] if self.back else []
         return ", ".join(calls)
+
+    @property
+    def guessed(self) -> bool:
+        return self.maker.guessed or self.ahead[1].guessed
 
     def has(self, *roles: str) -> bool:
         return self.maker.has(*roles) or self.ahead[1].has(*roles)

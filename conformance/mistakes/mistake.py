@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Compute = Callable[[Geometry, Operands, str], Array]
 """(g, operands, quantity) -> y, dx, dw or db in the dtype of the operands; db is never asked for without a bias."""
 
-SUMS = {"f16": Arithmetic(accumulator="f32"), "bf16": Arithmetic(accumulator="f32")}
+SUMS = {code: Arithmetic(accumulator="f32" if code in ("f16", "bf16") else None) for code in CODES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,16 +88,17 @@ def _inputs(
     """Of float32: the format to which operands are rounded, where it is one that is honest."""
     if bench.code != "f32":
         return {}
-    seen = {
-        q: fit.inputs for q, fit in fits.items() if fit and fit.both and not fit.cut and fit.stored == "none"
-    }
+    seen = {q: fit.inputs for q, fit in fits.items() if fit and fit.both and not fit.cut and _honest(fit)}
     if transforms:
         seen |= {q: form for q, form in unmoved(bench).items() if q in transforms}
-    if seen.get("db") != seen.get(
-        "dw"
-    ):  # it has no products: nobody rounds the terms of a sum for its own sake
-        seen.pop("db", None)
+    if seen.get("db") != seen.get("dw"):
+        seen.pop("db", None)  # it has no products: nobody rounds the terms of a sum for its own sake
     return {q: form for q, form in seen.items() if form in HONEST_INPUTS}
+
+
+def _honest(fit: Fit) -> bool:
+    """Does nothing but the rounding of operands, to a format of the same range, stand between products and results?"""
+    return fit.stored == "none" and fit.inputs in ("none", *HONEST_INPUTS)
 
 
 def _of_sums(bench: Bench, q: str, fit: Fit, widths: Widths) -> dict[str, Any]:
@@ -108,13 +109,10 @@ def _of_sums(bench: Bench, q: str, fit: Fit, widths: Widths) -> dict[str, Any]:
         seen = chains(bench, q)
     except NotOffered:
         return found
-    truncated = not narrow and direction(seen, fit.rounding, narrow=False)[0] == "toward zero"
-    if (
-        truncated or fit.rounding == "toward-zero"
-    ):  # in float32 that hides behind the rounding of a narrow result
-        found["truncates"] = True
-    if flushed(seen):
+    if not narrow and direction(seen, fit.rounding, narrow=False)[0] == "toward zero":
+        found["truncates"] = True  # what float32 sums lose is little beside the rounding of a narrow result
+    if flushed(seen) and (narrow or seen["control"].right) and _honest(fit):
         found["flushes"] = True
-    if narrow and lossy(widths.at(widths.base)[q]):
+    if narrow and lossy(widths.at(widths.base)[q]) and widths.right(bench.format.p, q):
         found |= {"accumulator": "f32", "partial_sums": bench.code}
     return found

@@ -52,10 +52,13 @@ def algorithms(bench: Bench, found: dict[str, Singles], fits: dict[str, Fit | No
         return named
     altered = singles(bench, altered=True)
     mixes = {q: mixed(found[q], altered[q]) for q in suspects}
-    prints = _spread(bench, bench.geometry("plane")) if any(mixes.values()) else {}
+    prints = (
+        _spread(bench, bench.geometry("plane")) if any(mixes[q] or found[q].strays for q in suspects) else {}
+    )
     for q in suspects:
         noise = "; ".join(filter(None, (mixes[q], found[q].strayed, found[q].misfit())))
-        if not mixes[q]:
+        beyond = any((got & ~reads).any() for reads, got in prints.get(q, []))
+        if not mixes[q] and not (beyond and found[q].strays):
             named[q] = Algorithm(
                 name="direct", evidence=f"no product changes with values that it does not read; {noise}"
             )

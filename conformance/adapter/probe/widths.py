@@ -69,8 +69,8 @@ class Widths:
             yield self.bench.saw(q, "accumulator", FORMATS[narrow], evidence + chain)
 
     def _widest_right(self, q: str) -> int | None:
-        """The most bits at which no sum is wrong."""
-        widths = sorted((bits for bits in FORMATS if bits <= self.base), reverse=True)
+        """The most bits at which no sum is wrong, of those that may be asked and of formats that lie within the dtype."""
+        widths = sorted({self.base, *(bits for bits in FORMATS if bits <= self.bench.format.p)}, reverse=True)
         return next((bits for bits in widths if self.right(bits, q)), None)
 
     def _width(self, q: str, chains: Mapping[str, Chain], evidence: str) -> tuple[str, str]:

@@ -19,11 +19,11 @@ LARGE = {1: 128, 2: 64, 3: 32}
 class Axis:
     """One number, all others left as they are.
 
-    words: as in ``width {}``.  value: that of a geometry.  put: the problem with another value; None if it is impossible.
+    words: of a value, as in ``width 17``; of none, its name.  value: that of a geometry.  put: the problem with another value; None if it is impossible.
     least, most: between which it is tried.  spatial: the axis of x it is the size of, if it is that.
     """
 
-    words: str
+    words: Callable[[int | None], str]
     value: Callable[[Geometry], int]
     put: Callable[[Problem, int], Problem | None]
     least: int
@@ -38,15 +38,15 @@ def axes(g: Geometry) -> Iterator[Axis]:
         yield _size(names[axis], axis, least=_smallest(g, axis), most=max(LARGE[g.rank], 2 * g.size[axis]))
     for axis in reversed(range(g.rank)):
         yield _kernel(names[axis], axis, most=(g.padded_size[axis] - 1) // g.dilation[axis] + 1)
-    yield Axis(words="batch size {}", value=lambda g: g.batch, put=lambda p, n: varied(p, batch=n), least=1, most=17)
+    yield Axis(words=_after("batch size"), value=lambda g: g.batch, put=lambda p, n: varied(p, batch=n), least=1, most=17)
     each = " a group" if g.groups > 1 else ""
     for name in ("channels", "maps"):
-        yield _count(name, f"{{}} {name}{each}")
+        yield _count(name, each)
 
 
 def _size(name: str, axis: int, *, least: int, most: int) -> Axis:
     return Axis(
-        words=f"{name} {{}}",
+        words=_after(name),
         value=lambda g: g.size[axis],
         put=lambda p, n: varied(p, size=_replaced(p.geometry.size, axis, n)),
         least=least,
@@ -57,7 +57,7 @@ def _size(name: str, axis: int, *, least: int, most: int) -> Axis:
 
 def _kernel(name: str, axis: int, *, most: int) -> Axis:
     return Axis(
-        words=f"kernel {name} {{}}",
+        words=_after(f"kernel {name}"),
         value=lambda g: g.kernel[axis],
         put=lambda p, n: varied(p, kernel=_replaced(p.geometry.kernel, axis, n)),
         least=1,
@@ -65,15 +65,19 @@ def _kernel(name: str, axis: int, *, most: int) -> Axis:
     )
 
 
-def _count(name: str, words: str) -> Axis:
+def _count(name: str, each: str) -> Axis:
     """Channels or maps, a group."""
     return Axis(
-        words=words,
+        words=lambda n: f"number of {name}{each}" if n is None else f"{n} {name if n != 1 else name[:-1]}{each}",
         value=lambda g: int(getattr(g, name)) // g.groups,
         put=lambda p, n: varied(p, **{name: n * p.geometry.groups}),
         least=1,
         most=33,
     )
+
+
+def _after(name: str) -> Callable[[int | None], str]:
+    return lambda n: name if n is None else f"{name} {n}"
 
 
 def _replaced(values: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from conformance.mistakes.localise.looks import Look, Looks, varied
 from conformance.mistakes.localise.patterns import LEAST
 from conformance.problem import Geometry, Problem
 
-__all__ = ["features"]
+__all__ = ["features", "trivial"]
 
 Ints = tuple[int, ...]
 Change = Callable[[Problem], Problem | None]
@@ -16,7 +16,16 @@ Change = Callable[[Problem], Problem | None]
 
 def features(looks: Looks, wrong: Sequence[Look]) -> str:
     """What makes the first problem right, and all others on which it could be tried; '' if nothing does."""
-    named = [words for words, change in CHANGES.items() if _cures(looks, [look.problem for look in wrong], change)]
+    return _said(looks, wrong, CHANGES)
+
+
+def trivial(looks: Looks, wrong: Sequence[Look]) -> str:
+    """The same of changes after which little is left that could be wrong."""
+    return _said(looks, wrong, TRIVIAL)
+
+
+def _said(looks: Looks, wrong: Sequence[Look], changes: Mapping[str, Change]) -> str:
+    named = [words for words, change in changes.items() if _cures(looks, [look.problem for look in wrong], change)]
     if not named:
         return ""
     return f"It is right as soon as {', or as soon as '.join(named[:MOST])} (all else unchanged, {LEAST} problems tried)."
@@ -63,6 +72,10 @@ def _divided(g: Geometry) -> Ints:
     return tuple(i + (s - r) % s for i, s, r in zip(g.size, g.stride, g.remainder, strict=True))
 
 
+def _one_position(g: Geometry) -> Ints:
+    return tuple(max(r - lo - hi, 1) for r, (lo, hi) in zip(g.kernel_reach, g.padding, strict=True))
+
+
 CHANGES: dict[str, Change] = {
     "operands lie in C order": _field("memory", "c"),
     "the data have no zeros (fill=small)": lambda p: p.replace(fill="small") if p.fill == "sparse" else None,
@@ -82,8 +95,8 @@ CHANGES: dict[str, Change] = {
     "there is no bias": _geometry(bias=lambda g: "none"),
     "the bias is one number a map": _geometry(bias=lambda g: "tied"),
     "the bias is one number an output": _geometry(bias=lambda g: "untied"),
-    "the kernel is odd": _geometry(kernel=lambda g: tuple(k - 1 + k % 2 for k in g.kernel)),
-    "the kernel is even": _geometry(kernel=lambda g: tuple(k - k % 2 or 2 for k in g.kernel)),
+    "the kernel is odd": _geometry(kernel=lambda g: tuple(k + 1 - k % 2 for k in g.kernel)),
+    "the kernel is even": _geometry(kernel=lambda g: tuple(k + k % 2 for k in g.kernel)),
     "the kernel is as long along all axes": _geometry(kernel=lambda g: (min(g.kernel),)),
     "the sizes of x are the same along all axes": _geometry(size=lambda g: (max(g.size),) * g.rank),
     "the sizes of x differ from axis to axis": _geometry(size=lambda g: _unequal(g.size)),
@@ -93,3 +106,10 @@ CHANGES: dict[str, Change] = {
     "there are two groups": _grouped(2),
 }
 """In words, and what they change; what is plainer comes first."""
+
+TRIVIAL: dict[str, Change] = {
+    "the kernel has one tap": _geometry(kernel=lambda g: (1,)),
+    "there is one output position": _geometry(size=_one_position),
+    "there is one channel and one map": _geometry(groups=lambda g: 1, channels=lambda g: 1, maps=lambda g: 1),
+    "there is one item": _geometry(batch=lambda g: 1),
+}

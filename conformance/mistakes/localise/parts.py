@@ -45,6 +45,7 @@ def parts(looks: Sequence[Look]) -> Iterator[Pattern]:
     q, standing = wrong[0].quantity, list(_standing(wrong[0]))
     for region in (*_along_axes(wrong), *_anywhere(wrong[0])):
         yield from (_both(q, region, value) for value in standing)
+        yield from (_some(q, region, value) for value in standing)
         yield Pattern(
             words=f"{q} is wrong only in {region.words}",
             holds=lambda look, region=region: _inside(look, region),  # type: ignore[misc]
@@ -68,6 +69,15 @@ def _both(q: str, region: Region, value: Standing) -> Pattern:
     return Pattern(
         words=f"{q} is wrong only in {region.words}; there {value.words}",
         holds=holds,
+        telling=lambda look: not region.mask(look).all() and value.telling(look),
+    )
+
+
+def _some(q: str, region: Region, value: Standing) -> Pattern:
+    """Only the region is wrong, not all of it, and the value stands where it is."""
+    return Pattern(
+        words=f"{q} is wrong only in {region.words}; where it is wrong, {value.words}",
+        holds=lambda look: _inside(look, region) and bool(value.matches(look)[look.wrong].all()),
         telling=lambda look: not region.mask(look).all() and value.telling(look),
     )
 

@@ -81,6 +81,11 @@ def _taken(look: Look, axis: int) -> Iterator[Pattern]:
     q, name = look.quantity, axis_names(look.g, look.quantity)[axis]
     for words, take in TAKEN.items():
         yield _moved(f"every {name} of {q} holds the values of {words}", lambda a, take=take: np.broadcast_to(take(a, axis), a.shape))  # type: ignore[misc]
+    yield Pattern(
+        words=f"{q} has its {name}s in another order",
+        holds=lambda seen: _slices_exchanged(seen, axis),
+        telling=lambda seen: np.unique(seen.right).size >= ENOUGH,
+    )
     for by in (1, -1, 2, -2):
         where = "behind" if by > 0 else "in front of"
         yield Pattern(
@@ -88,6 +93,14 @@ def _taken(look: Look, axis: int) -> Iterator[Pattern]:
             holds=lambda seen, by=by: _shifted(seen, axis, by),  # type: ignore[misc]
             telling=lambda seen, by=by: np.unique(seen.right).size >= ENOUGH and seen.right.shape[axis] > abs(by) + 1,  # type: ignore[misc]
         )
+
+
+def _slices_exchanged(seen: Look, axis: int) -> bool:
+    """Are the slices along an axis the right ones, in whatever order?"""
+    right = seen.problem.format.rounded(seen.right)
+    if not seen.fits:
+        return False
+    return sorted(a.tobytes() for a in np.moveaxis(seen.got, axis, 0)) == sorted(a.tobytes() for a in np.moveaxis(right, axis, 0))
 
 
 def _shifted(seen: Look, axis: int, by: int) -> bool:
@@ -116,15 +129,11 @@ def _reshaped(look: Look) -> Iterator[Pattern]:
 
 def _resized(look: Look) -> Iterator[Pattern]:
     """Right where it overlaps: too large or too small, at one end or both."""
-    q, names = look.quantity, axis_names(look.g, look.quantity)
-    if look.got.ndim != look.right.ndim:
-        return
-    more = [n - m for n, m in zip(look.got.shape, look.right.shape, strict=True)]
-    sizes = [f"{abs(m)} {name}{'s' * (abs(m) > 1)} too {'many' if m > 0 else 'few'}" for name, m in zip(names, more, strict=True) if m]
+    larger = look.got.size > look.right.size
     for words, begin in ENDS.items():
         yield Pattern(
-            words=f"{q} is right but for its size: {' and '.join(sizes)} {words}",
-            holds=lambda seen, begin=begin: _overlaps(seen, begin),  # type: ignore[misc]
+            words=f"{look.quantity} is right but for its size: too {'large' if larger else 'small'} {words}",
+            holds=lambda seen, begin=begin: _overlaps(seen, begin, larger=larger),  # type: ignore[misc]
             telling=lambda seen: min(seen.got.size, seen.right.size) >= ENOUGH,
         )
 
@@ -132,18 +141,18 @@ def _resized(look: Look) -> Iterator[Pattern]:
 ENDS: dict[str, Callable[[int], int]] = {
     "at the end": lambda off: 0,
     "at the beginning": lambda off: off,
-    "half of that at each end": lambda off: off // 2,
+    "at both ends": lambda off: off // 2,
 }
 """How much of a difference in size stands in front."""
 
 
-def _overlaps(seen: Look, begin: Callable[[int], int]) -> bool:
-    """Do got and right agree where both are?"""
+def _overlaps(seen: Look, begin: Callable[[int], int], *, larger: bool) -> bool:
+    """Do got and right agree where both are, none of got's sizes being on the other side of right's?"""
     got, right = seen.got, seen.problem.format.rounded(seen.right)
     if got.ndim != right.ndim:
         return False
-    for axis, (n, m) in enumerate(zip(got.shape, right.shape, strict=True)):
-        start = begin(abs(n - m))
-        kept = slice(start, start + min(n, m))
-        got, right = (_cut(got, axis, kept), right) if n > m else (got, _cut(right, axis, kept) if m > n else right)
-    return got.size > 0 and same(got, right)
+    small, large = (right, got) if larger else (got, right)
+    for axis, (n, m) in enumerate(zip(small.shape, large.shape, strict=True)):
+        start = begin(m - n)
+        large = _cut(large, axis, slice(start, start + n)) if n < m else large
+    return small.size > 0 and same(small, large)

@@ -22,7 +22,8 @@ def repeats(looks: Looks, problem: Problem) -> str:
     if len(calls) < len(made) or not calls[0].got.size:
         return ""
     q = calls[0].quantity
-    if all(not later.ok and later.gives(earlier.got + later.right) for earlier, later in pairwise(calls)):
+    adds = all(np.isfinite(look.got).all() for look in calls)
+    if adds and all(not later.ok and later.gives(earlier.got + later.right) for earlier, later in pairwise(calls)):
         return f"{q} adds up from call to call: each result is the one before plus the right one (4 calls)."
     if _stale(calls):
         return f"{q} is the right result of the call before, whose operands were others (4 calls)."

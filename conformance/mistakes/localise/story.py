@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from conformance.adapter.session import Session
-from conformance.mistakes.localise.features import features
+from conformance.mistakes.localise.features import features, trivial
 from conformance.mistakes.localise.looks import Look, Looks, same, varied
 from conformance.mistakes.localise.numeric import numeric
 from conformance.mistakes.localise.parts import parts
@@ -31,7 +31,7 @@ def localise(session: Session, problem: Problem, quantity: str) -> str:
     first = looks.at(start)
     if unsteady or first is None:
         return unsteady
-    said = numeric(looks, problem) if first.ok else " ".join(_sentences(looks, first))
+    said = numeric(looks, problem) if first.ok else " ".join(filter(None, _sentences(looks, first)))
     last = looks.again(start)
     if last is not None and not same(first.got, last.got):
         return f"{UNSTEADY.format(q=quantity)}."
@@ -39,20 +39,55 @@ def localise(session: Session, problem: Problem, quantity: str) -> str:
 
 
 def _sentences(looks: Looks, first: Look) -> Iterator[str]:
-    """The pattern; and where it does not show on all problems, what decides."""
+    """The pattern; and where it does not show on all problems, what decides whether it does."""
     for p in _near(first.problem):
         looks.at(p)
     seen = looks.seen
     wrong = [look for look in seen if not look.ok]
     found = certain(_patterns(seen), seen)
-    if found is None or not found[1]:
-        decides = [features(looks, wrong), thresholds(looks, wrong)]
-    else:
-        decides = []
-    found = certain(_patterns(looks.seen), looks.seen)  # of everything that was seen on the way
-    if found is not None:
-        yield f"{_capital(found[0].words)} ({counted(looks.seen, everywhere=found[1])})."
-    yield from filter(None, decides)
-    overwritten = set.intersection(*(set(look.overwritten) for look in looks.seen))
+    decides = "" if found and found[1] else features(looks, wrong) or thresholds(looks, wrong) or trivial(looks, wrong)
+    yield _pattern(looks.seen)  # those seen on the way count too
+    yield decides
+    overwritten = set.intersection(*(set(look.overwritten) for look in seen))
     if overwritten:
         yield f"Every call overwrites {' and '.join(sorted(overwritten))}."
+
+
+def _pattern(looks: Sequence[Look]) -> str:
+    """As a sentence; of results with as many axes as the first one has (a bias, and so db, may have more or fewer)."""
+    seen = [look for look in looks if look.right.ndim == looks[0].right.ndim]
+    found = certain(_patterns(seen), seen)
+    if found is None:
+        return ""
+    words, everywhere = found[0].words, found[1]
+    start = words if words.startswith(f"{seen[0].quantity} ") else words[0].upper() + words[1:]
+    return f"{start} ({counted(seen, everywhere=everywhere)})."
+
+
+def _patterns(seen: Sequence[Look]) -> Iterator[Pattern]:
+    """Candidates, read off the largest of the wrong looks."""
+    largest = max((look for look in seen if not look.ok), key=lambda look: look.right.size)
+    return itertools.chain(values(largest), places(largest), parts(seen))
+
+
+def _near(p: Problem) -> Iterator[Problem]:
+    """Other data, then one number after the other larger, then all of them, then all of them least."""
+    g = p.geometry
+    for k in range(2, 5):
+        yield p.replace(seed=(p.seed + k) % 2**64)
+    grouped = {"groups": g.groups + 1, "channels": g.channels // g.groups * (g.groups + 1), "maps": g.maps // g.groups * (g.groups + 1)}
+    larger = {
+        "batch": g.batch + 1,
+        "channels": g.channels + g.groups,
+        "maps": g.maps + g.groups,
+        "size": tuple(2 * n + 3 + axis for axis, n in enumerate(g.size)),
+        "stride": tuple(s + 1 for s in g.stride),
+    }
+    longer = {"kernel": tuple(k + 1 for k in g.kernel), "size": tuple(n + 2 * d for n, d in zip(g.size, g.dilation, strict=True))}
+    plain = {"batch": 1, "groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups, "stride": (1,), "dilation": (1,)}
+    least = {"kernel": (1,), "size": tuple(1 + abs(lo) + abs(hi) for lo, hi in g.padding)}
+    changes: list[dict[str, object]] = [*({name: value} for name, value in larger.items()), grouped, longer, {**larger, **longer}]
+    for k, change in enumerate([*changes, plain, {**plain, **least}]):
+        near = varied(p, **change)
+        if near is not None:
+            yield near.replace(seed=(p.seed + 5 + k) % 2**64)

@@ -49,7 +49,7 @@ class _Line:
         return said or self._periodic()
 
     def _name(self, n: int) -> str:
-        return self._axis.words.format(n)
+        return self._axis.words(n)
 
     def _at(self, n: int) -> bool | None:
         """Is it right at n?  None: not known."""
@@ -120,7 +120,7 @@ class _Line:
                 )
 
     def _counts(self) -> Iterator[tuple[Callable[[int], int], str]]:
-        name = self._axis.words.format("").replace("  ", " ").strip()
+        name = self._axis.words(None)
         yield lambda n: n, f"the {name}"
         axis = self._axis.spatial
         if axis is not None:

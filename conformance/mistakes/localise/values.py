@@ -40,9 +40,9 @@ def values(look: Look) -> Iterator[Pattern]:
         return
     q = look.quantity
     yield from _factors(f"{q} is", look, lambda seen: (seen.got, seen.right))
-    yield from _offsets(look)
     if look.bias is not None:
         yield from _biased(look)
+    yield from _offsets(look)
     yield from _bounded(look)
 
 
@@ -137,7 +137,7 @@ def _biased(look: Look) -> Iterator[Pattern]:
         bias = _bias(seen)
         return seen.got - (seen.right - bias), bias
 
-    yield from _factors(f"in {look.quantity}, the bias is", look, bias_alone)
+    yield from _factors(f"the bias in {look.quantity} is", look, bias_alone)
     yield from _factors(f"{look.quantity} without its bias is", look, without_bias)
 
 

@@ -25,15 +25,17 @@ class Honest(Adapter):
     focus: the capabilities from which problems are drawn that show what it does.
     """
 
-    def __init__(
-        self, name: str, says: str, classes: Mapping[str, Arithmetic], **focus: Any
-    ) -> None:
+    def __init__(self, name: str, says: str, classes: Mapping[str, Arithmetic], **focus: Any) -> None:
         super().__init__()
         self.name, self.says = name, says
         self.capabilities: Capabilities = dataclasses.replace(
             EVERYTHING, dtypes=frozenset(classes), arithmetic=dict(classes)
         )
         self.focus: Capabilities = dataclasses.replace(self.capabilities, **focus)
+
+    def variant(self, number: int) -> Honest:
+        """What a hunt puts to the test in its batch of that number; most have but one variant."""
+        return self
 
 
 class ByProducts(Honest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import scipy.fft
@@ -11,6 +12,7 @@ from conformance import Arithmetic
 
 from . import sums
 from .adapters import ByProducts, Honest
+from .declared import AnyClass
 from .fourier import Fourier
 from .gemm import Gemm
 from .sums import of_products
@@ -103,6 +105,18 @@ _DIRECT = (
         of_products(sums.in_order, kept="f16", inputs="f16"),
         {"f32": Arithmetic(accumulator="f16", inputs="f16")},
     ),
+    (
+        "single-inside",
+        "float64 in and out, everything between in float32",
+        of_products(sums.in_order, kept="f32", inputs="f32"),
+        _in_f32("f64", inputs="f32"),
+    ),
+    (
+        "bf16x3",
+        "every factor in two pieces of bfloat16, three products of pieces; no worse than TensorFloat-32",
+        sums.in_pieces,
+        _in_f32("f32", inputs="tf32"),
+    ),
     *(
         (
             f"tensor-core-{block}+{extra}",
@@ -133,12 +147,14 @@ _DIRECT = (
 )
 
 
-def _winograd(tile: int, *codes: str, kept: str | None = None, name: str = "") -> Winograd:
+FRACTIONS = tuple(map(Fraction, ("0", "5/8", "-5/8", "3/2", "-3/2")))
+"""Points with smaller powers, which some libraries prefer for F(4, 3)."""
+
+
+def _winograd(tile: int, *codes: str, kept: str | None = None, name: str = "", **points: object) -> Winograd:
     classes = _transforms(*codes, accumulator=kept, algorithm="winograd", tile=tile)
-    where = {None: "the dtype", "f32": "float32"}[kept]
-    return Winograd(
-        f"winograd-{tile}{name}", f"F({tile}, k) on every axis, in {where}", classes, tile=tile, kept=kept
-    )
+    says = f"F({tile}, k) on every axis, in {kept or 'the dtype'}"
+    return Winograd(f"winograd-{tile}{name}", says, classes, tile=tile, kept=kept, **points)  # type: ignore[arg-type]
 
 
 _OTHERS: tuple[Honest, ...] = (
@@ -146,12 +162,17 @@ _OTHERS: tuple[Honest, ...] = (
     Gemm(
         "gemm-narrow",
         "im2col and BLAS in float32; its results are stored in the dtype, and added up in it",
-        {"f16": _in_f32("f16", partial_sums="f16")["f16"], "bf16": _in_f32("bf16", partial_sums="bf16")["bf16"]},
+        {
+            "f16": _in_f32("f16", partial_sums="f16")["f16"],
+            "bf16": _in_f32("bf16", partial_sums="bf16")["bf16"],
+        },
         narrow=True,
     ),
+    AnyClass(0),
     _winograd(2, "f64", "f32"),
     _winograd(4, "f64", "f32"),
     _winograd(6, "f64", "f32"),
+    _winograd(4, "f64", "f32", name="-fractions", points=FRACTIONS),
     _winograd(4, "f16", "bf16", kept="f32", name="-wide"),
     _winograd(2, "f16", "bf16", name="-half"),
     Fourier(
@@ -172,6 +193,4 @@ _OTHERS: tuple[Honest, ...] = (
     ),
 )
 
-HONEST: dict[str, Honest] = {
-    way.name: way for way in (*(ByProducts(*entry) for entry in _DIRECT), *_OTHERS)
-}
+HONEST: dict[str, Honest] = {way.name: way for way in (*(ByProducts(*entry) for entry in _DIRECT), *_OTHERS)}

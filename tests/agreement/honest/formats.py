@@ -1,10 +1,11 @@
-"""Rounding, once: the nearest number, the one toward zero, and what makes a sum of float64 round as if it were exact.
+"""Rounding, once: the nearest number, the one toward zero, and what makes a sum in float64 round as if it were exact.
 
-Products of float32, float16 and bfloat16 are exact in float64; sums of two of its numbers are exact as a pair (`two_sum`).
+Products of float32, float16 and bfloat16 are exact in float64; the sum of two of its numbers is exact as a pair (`two_sum`).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from conformance.problem import DTYPES, DType
 
-__all__ = ["TF32", "cast", "flushed", "multiplied", "rounded", "to_odd", "toward_zero", "two_sum"]
+__all__ = ["FORMATS", "cast", "flushed", "multiplied", "rounded", "to_odd", "toward_zero", "two_sum"]
 
 Floats = NDArray[np.float64]
 
@@ -25,28 +26,36 @@ TF32 = DType(
     smallest_normal=2.0**-126,
     smallest_subnormal=2.0**-136,
 )
+FORMATS = {**DTYPES, "tf32": TF32}
 
 
 def cast(values: Any, code: str) -> Any:
-    """float64 values (or narrower) as an array of a format, each the nearest of its numbers."""
+    """float64 values (or narrower) as an array of a dtype, each the nearest of its numbers."""
     wide = np.asarray(values, np.float64)
-    dtype = DTYPES[code]
-    return (dtype.rounded(wide) if code == "bf16" else wide).astype(dtype.numpy)
+    return (rounded(wide, code) if code == "bf16" else wide).astype(DTYPES[code].numpy)
 
 
 def rounded(values: Floats, code: str) -> Floats:
-    """The same as float64; `tf32` is a format too."""
-    return (TF32 if code == "tf32" else DTYPES[code]).rounded(values)
+    """The nearest numbers of a format, as float64."""
+    return FORMATS[code].rounded(values)
+
+
+def toward_zero(values: Floats, code: str) -> Floats:
+    """The next numbers of a format toward zero, as float64."""
+    f = FORMATS[code]
+    unit = np.maximum(np.frexp(values)[1] - f.p, round(math.log2(f.smallest_subnormal)))
+    cut = np.ldexp(np.trunc(np.ldexp(values, -unit)), unit)
+    return np.where(np.isfinite(values), np.clip(cut, -f.largest, f.largest), values)
 
 
 def multiplied(a: Floats, b: Floats, code: str) -> Any:
-    """Products, rounded to a format."""
+    """Products, as an array of a dtype."""
     return cast(a * b, code)
 
 
 def flushed(values: Any, code: str) -> Any:
     """Zero for subnormal numbers of a format."""
-    small = np.abs(values) < DTYPES[code].smallest_normal
+    small = np.abs(values) < FORMATS[code].smallest_normal
     return np.where(small, values.dtype.type(0), values)
 
 
@@ -58,15 +67,8 @@ def two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def to_odd(s: Floats, e: Floats) -> Floats:
-    """s + e rounded to odd: rounding it again, to a format of at most 51 bits, is rounding s + e once (Boldo, Melquiond)."""
+    """s + e rounded to odd: rounding it again, to at most 51 bits, is rounding s + e once (Boldo and Melquiond, 2008)."""
     bits = s.copy().view(np.int64)
     away = np.where((e > 0) == (s > 0), 1, -1)
     inexact = np.isfinite(e) & (e != 0) & (bits % 2 == 0)
     return np.where(inexact, bits + away, bits).view(np.float64)
-
-
-def toward_zero(s: Floats, e: Any = 0.0) -> Floats:
-    """s + e (|e| at most half a unit of s) rounded to float32 toward zero, as float64."""
-    near = s.astype(np.float32).astype(np.float64)
-    beyond = (np.abs(near) > np.abs(s)) | ((near == s) & (e * s < 0))
-    return np.where(beyond, np.nextafter(near.astype(np.float32), np.float32(0)), near).astype(np.float64)

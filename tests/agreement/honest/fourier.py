@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from conformance import Arithmetic, Geometry
 from conformance.problem import dtype_of
@@ -40,7 +39,9 @@ class Fourier(ByProducts):
         spectrum = np.einsum(
             "ngc...,gmc...->ngm...", self._of(g, _padded(g, x), g.groups), self._kernels(g, w).conj()
         )
-        y = self._back(g, spectrum)[(..., *(slice(0, (o - 1) * s + 1, s) for o, s in zip(g.output, g.stride, strict=True)))]
+        y = self._back(g, spectrum)[
+            (..., *(slice(0, (o - 1) * s + 1, s) for o, s in zip(g.output, g.stride, strict=True)))
+        ]
         if b is not None:
             y = y + cast(b, self.kept).reshape(b.shape if b.ndim > 1 else (-1, *(1,) * g.rank))
         return cast(y, dtype_of(x.dtype).code)
@@ -53,7 +54,7 @@ class Fourier(ByProducts):
         dx = np.zeros(g.x_shape, x.dtype)
         dx[(..., *g.kept)] = cast(spread, code)[(..., *g.inner)]
         lags = np.einsum("ngc...,ngm...->gmc...", self._of(g, _padded(g, x), g.groups), errors.conj())
-        taps = (slice(0, d * (k - 1) + 1, d) for k, d in zip(g.kernel, g.dilation, strict=True))
+        taps: list[Any] = [slice(0, d * (k - 1) + 1, d) for k, d in zip(g.kernel, g.dilation, strict=True)]
         dw = self._back(g, lags).reshape(*g.w_shape[:2], *self._lengths(g))[(..., *taps)]
         if g.convention == "convolution":
             dw = np.flip(dw, tuple(range(2, dw.ndim)))

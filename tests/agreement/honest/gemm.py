@@ -41,7 +41,9 @@ class Gemm(Honest):
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
         g.check(x=x, w=w, b=b, delta=delta)
         code = dtype_of(x.dtype).code
-        dx = cast(self._back(g, x, self._stored(_kernels(g, w).swapaxes(1, 2) @ _errors(g, delta), x.dtype)), code)
+        dx = cast(
+            self._back(g, x, self._stored(_kernels(g, w).swapaxes(1, 2) @ _errors(g, delta), x.dtype)), code
+        )
         dw = cast(self._weights(g, x, delta), code).reshape(g.w_shape)
         if g.convention == "convolution":
             dw = np.flip(dw, tuple(range(2, dw.ndim)))
@@ -55,7 +57,9 @@ class Gemm(Honest):
     def _back(self, g: Geometry, x: Any, dcolumns: Any) -> Any:
         """col2im: windows overlap, and what they hand back is added up in the format in which it is stored."""
         into = windows(g)
-        dx = np.zeros(math.prod(g.x_shape) + 1, dcolumns.dtype)  # the last one takes what falls into the padding
+        dx = np.zeros(
+            math.prod(g.x_shape) + 1, dcolumns.dtype
+        )  # the last one takes what falls into the padding
         rows = dcolumns.reshape(g.channels, math.prod(g.kernel), g.batch, math.prod(g.output))
         for tap in range(into.shape[1]):
             dx[into[:, tap]] = dx[into[:, tap]] + rows[:, tap]

@@ -6,14 +6,15 @@ catalogue.  Each whole batch becomes one JSON line of the state file, and a hunt
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from tabulate import tabulate
 
@@ -41,20 +42,23 @@ LARGEST = 1500
 class Tally:
     """What became of a batch: number of judgements by status (and of grade SUSPICIOUS, and DECLARED), and its alarms.
 
-    DECLARED: a recommendation that the implementation's own class says it does not follow.
+    DECLARED: a recommendation that the implementation's own class says it does not follow.  nearest: the largest error in
+    units of its bound that was no alarm.
     """
 
     batch: int
     size: int
     implementation: str
     counts: Mapping[str, int]
+    nearest: float
     alarms: tuple[str, ...]
 
     @classmethod
     def of(cls, batch: int, size: int, implementation: Honest) -> Tally:
         """The batch of that number, judged."""
         counts: Counter[str] = Counter()
-        alarms = []
+        alarms, nearest = [], 0.0
+        implementation = implementation.variant(batch)
         for j in judged(implementation, asked(implementation, size, batch)):
             status = "DECLARED" if declared(j, implementation) else j.status.value
             counts["judgements"] += 1
@@ -62,11 +66,14 @@ class Tally:
             counts["SUSPICIOUS"] += j.grade == Grade.SUSPICIOUS.name
             if status not in ("PASS", "WEAK", "DECLARED"):
                 alarms.append(said(j))
+            elif status != "DECLARED":
+                nearest = max(nearest, j.error_over_bound)
         return cls(
             batch=batch,
             size=size,
             implementation=implementation.name,
             counts=dict(counts),
+            nearest=nearest,
             alarms=tuple(alarms),
         )
 
@@ -117,7 +124,9 @@ def _narrow(arithmetic: Arithmetic, dtype: str) -> bool:
 
 def said(j: Judgement) -> str:
     """An alarm in one line."""
-    where = f"{j.quantity}{list(j.index or ())}: {j.got} for {j.expected}, {j.error_over_bound:.3g} of the bound"
+    where = (
+        f"{j.quantity}{list(j.index or ())}: {j.got} for {j.expected}, {j.error_over_bound:.3g} of the bound"
+    )
     return f"{j.adapter} {j.clause} {j.status.value} {j.problem}  {where} {j.note}".rstrip()
 
 
@@ -166,22 +175,25 @@ def table(tallies: list[Tally]) -> str:
     for name in HONEST:
         own = [t for t in tallies if t.implementation == name]
         counts: Counter[str] = sum((Counter(t.counts) for t in own), Counter())
-        rows.append([name, *(counts[c] for c in COLUMNS), sum(len(t.alarms) for t in own)])
-    rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
-    return tabulate(rows, headers=["implementation", *COLUMNS, "alarms"])
+        nearest = max((t.nearest for t in own), default=0.0)
+        rows.append([name, *(counts[c] for c in COLUMNS), sum(len(t.alarms) for t in own), nearest])
+    *numbers, nearest_ones = list(zip(*rows, strict=True))[1:]
+    rows.append(["all", *map(sum, numbers), max(nearest_ones)])
+    return tabulate(rows, headers=["implementation", *COLUMNS, "alarms", "nearest"], floatfmt=".2g")
 
 
-def main() -> int:
-    """The command line: 1 if there was any alarm."""
-    parser = argparse.ArgumentParser(description="Hunts for false alarms of the suite on honest implementations.")
-    parser.add_argument("--judgements", type=int, default=200_000, help="stop after so many")
-    parser.add_argument("--state", type=Path, help="a file to which batches are appended, and from which a hunt goes on")
-    parser.add_argument("--batch", type=int, default=50, help="problems a batch")
-    options = parser.parse_args()
+@click.command()
+@click.option("--judgements", default=200_000, show_default=True, help="Stop after so many.")
+@click.option("--batch", default=50, show_default=True, help="Problems a batch.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Append batches to this file, and go on after its last."
+)
+def main(judgements: int, batch: int, state: Path | None) -> None:
+    """Hunts for false alarms of the suite on honest implementations; exit code 1 if there is any."""
     tallies = []
-    for tally in hunt(options.judgements, size=options.batch, state=options.state):
+    for tally in hunt(judgements, size=batch, state=state):
         tallies.append(tally)
         for alarm in tally.alarms:
-            print(alarm, flush=True)
-    print(table(tallies))
-    return int(any(t.alarms for t in tallies))
+            click.echo(alarm)
+    click.echo(table(tallies))
+    sys.exit(any(t.alarms for t in tallies))

@@ -67,7 +67,9 @@ def _tables(g: Geometry) -> dict[str, Any]:
         indices = {"x": x, "w": w, "delta": y}
         found[quantity] = {name: np.append(indices[name], -1)[rows] for name in FACTORS[quantity]}
     if g.b_shape is not None:
-        position = np.arange(math.prod(g.output)) if g.bias == "untied" else np.zeros(math.prod(g.output), int)
+        position = (
+            np.arange(math.prod(g.output)) if g.bias == "untied" else np.zeros(math.prod(g.output), int)
+        )
         map_ = np.arange(g.maps)[:, None] * math.prod(g.b_shape[1:]) + position
         found["db"] = _grouped(np.broadcast_to(map_, (g.batch, *map_.shape)).ravel(), math.prod(g.b_shape))
     return found

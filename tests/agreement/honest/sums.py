@@ -21,6 +21,7 @@ __all__ = [
     "flushing",
     "fused",
     "in_order",
+    "in_pieces",
     "kahan",
     "of_products",
     "pairwise",
@@ -113,8 +114,8 @@ def fused(a: Floats, b: Floats, code: str) -> Any:
 def truncated(a: Floats, b: Floats, code: str) -> Any:
     """In float32; products and sums are rounded toward zero."""
     total = np.zeros(a.shape[1])
-    for product in toward_zero(a * b):
-        total = toward_zero(*two_sum(product, total))
+    for product in toward_zero(a * b, "f32"):
+        total = toward_zero(to_odd(*two_sum(product, total)), "f32")
     return total
 
 
@@ -139,6 +140,13 @@ def stored_narrow(narrow: str) -> Total:
     return total
 
 
+def in_pieces(a: Floats, b: Floats, code: str) -> Any:
+    """float32 by three products of bfloat16 (x3 modes): a = a1 + a2, b = b1 + b2, and a2 b2 is left out; sums in float32."""
+    a1, b1 = rounded(a, "bf16"), rounded(b, "bf16")
+    a2, b2 = rounded(a - a1, "bf16"), rounded(b - b1, "bf16")
+    return in_order(np.concatenate([multiplied(*ab, "f32") for ab in ((a2, b1), (a1, b2), (a1, b1))]))
+
+
 def tensor_core(*, block: int, extra: int, inputs: str | None = None) -> Total:
     """Blocks of exact products and the sum so far, aligned to the largest and cut off at 24 (+ extra) bits, as in GPUs.
 
@@ -161,4 +169,4 @@ def _aligned(v: Floats, bits: int) -> Floats:
     exponents = np.where(v == 0, -1100, np.frexp(v)[1])
     unit = exponents.max(axis=0) - bits
     cut = np.trunc(np.ldexp(v, -unit)).sum(axis=0)
-    return np.where(np.isfinite(v).all(axis=0), toward_zero(np.ldexp(cut, unit)), v.sum(axis=0))
+    return np.where(np.isfinite(v).all(axis=0), toward_zero(np.ldexp(cut, unit), "f32"), v.sum(axis=0))

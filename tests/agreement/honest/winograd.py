@@ -36,21 +36,32 @@ POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
 class Winograd(ByProducts):
     """F(tile, k) on every axis where stride and dilation are 1 and the points suffice; other geometries directly.
 
-    kept: the format of all transforms and sums (None: the dtype).
+    kept: the format of all transforms and sums (None: the dtype).  points: the finite ones, in the order in which they
+    are taken.
     """
 
     def __init__(
-        self, name: str, says: str, classes: Mapping[str, Arithmetic], *, tile: int, kept: str | None = None
+        self,
+        name: str,
+        says: str,
+        classes: Mapping[str, Arithmetic],
+        *,
+        tile: int,
+        kept: str | None = None,
+        points: tuple[Fraction, ...] = POINTS,
     ) -> None:
-        direct = of_products(in_order, kept=kept)
-        super().__init__(name, says, direct, classes)
-        self.tile, self.kept = tile, kept
+        super().__init__(name, says, of_products(in_order, kept=kept), classes)
+        self.tile, self.kept, self.points = tile, kept, points
         self.focus = dataclasses.replace(self.capabilities, stride=False, dilation=False)
+
+    def matrices(self, kernel: tuple[int, ...]) -> list[tuple[Matrix, Matrix, Matrix]]:
+        """(A, G, B^T) of every axis."""
+        return [matrices(self.tile, k, self.points) for k in kernel]
 
     def transforms(self, g: Geometry) -> bool:
         """Is a geometry computed by transforms?"""
         plain = set(g.stride) == set(g.dilation) == {1}
-        return plain and max(g.kernel) + self.tile - 2 <= len(POINTS)
+        return plain and max(g.kernel) + self.tile - 2 <= len(self.points)
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         if not self.transforms(g):
@@ -83,8 +94,10 @@ class Winograd(ByProducts):
 
     def _correlated(self, x: Any, kernels: Any, size: tuple[int, ...]) -> Any:
         """y (N, M, *size) of x (N, C, *padded) and kernels (G, M/G, C/G, *K)."""
-        rank, axes = len(size), matrices_of(self.tile, kernels.shape[3:])
-        v = _mixed([b for _, _, b in axes], _tiles(x, size, self.tile, [len(b) for _, _, b in axes]), 2 + rank)
+        rank, axes = len(size), self.matrices(kernels.shape[3:])
+        v = _mixed(
+            [b for _, _, b in axes], _tiles(x, size, self.tile, [len(b) for _, _, b in axes]), 2 + rank
+        )
         u = _mixed([g for _, g, _ in axes], kernels, 3)
         groups = len(kernels)
         v = v.reshape(len(x), groups, 1, x.shape[1] // groups, *v.shape[2:])  # n, g, 1, c, tiles, t
@@ -98,7 +111,7 @@ class Winograd(ByProducts):
     def _weights(self, g: Geometry, x: Any, delta: Any) -> Any:
         """dw = G^T [ (B^T x) (.) (A delta) ], summed over tiles and items before the last transform."""
         code = dtype_of(x.dtype).code
-        kept, rank, axes = self.kept or code, g.rank, matrices_of(self.tile, g.kernel)
+        kept, rank, axes = self.kept or code, g.rank, self.matrices(g.kernel)
         v = _tiles(_padded(g, cast(x, kept)), g.output, self.tile, [len(b) for _, _, b in axes])
         e = _tiles(cast(delta, kept), g.output, self.tile, [self.tile] * rank)
         v = _mixed([b for _, _, b in axes], v, 2 + rank)
@@ -117,10 +130,9 @@ class Winograd(ByProducts):
 
 
 @functools.lru_cache(maxsize=64)
-def matrices(m: int, k: int) -> tuple[Matrix, Matrix, Matrix]:
-    """A (t, m), G (t, k), B^T (t, t), t = m + k - 1."""
-    t = m + k - 1
-    points = POINTS[: t - 1]
+def matrices(m: int, k: int, points: tuple[Fraction, ...] = POINTS) -> tuple[Matrix, Matrix, Matrix]:
+    """A (t, m), G (t, k), B^T (t, t), t = m + k - 1, of the first t - 1 points and infinity."""
+    points = points[: m + k - 2]
     a, g, b = [], [], []
     for i, p in enumerate(points):
         others = points[:i] + points[i + 1 :]
@@ -132,11 +144,6 @@ def matrices(m: int, k: int) -> tuple[Matrix, Matrix, Matrix]:
     g.append([Fraction(j == k - 1) for j in range(k)])
     b.append(_product(points))
     return a, g, b
-
-
-def matrices_of(tile: int, kernel: tuple[int, ...]) -> list[tuple[Matrix, Matrix, Matrix]]:
-    """One triple (A, G, B^T) an axis."""
-    return [matrices(tile, k) for k in kernel]
 
 
 def _product(points: tuple[Fraction, ...]) -> list[Fraction]:

@@ -1,0 +1,120 @@
+"""A learner's file, from its path to a verdict in words."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.adapter.probe import inferred
+from conformance.adapter.session import Session
+from conformance.engine.findings import Finding
+from conformance.engine.judgement import Status
+from conformance.learner.choose import Chosen, chosen
+from conformance.learner.load import load
+from conformance.learner.quiet import Late
+from conformance.learner.reading import Learned, Reading
+from conformance.learner.say import assumptions
+from conformance.learner.show import broken, to_read
+from conformance.learner.steps import Walked, offered, walk
+from conformance.learner.whole import LEFT_OUT, Whole, whole
+from conformance.report.table import seen
+from conformance.spec import REGISTRY
+
+__all__ = ["Verdict", "check"]
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to print.  exit_code: 0 right, 1 wrong, 3 the run broke its own rules."""
+
+    text: str
+    exit_code: int
+
+
+def check(path: Path, *, seconds: float) -> Verdict:
+    """Judge the layer of a file; a call may take so many seconds.
+
+    Raises:
+        NothingToCheck: there is none, or the file cannot be imported.
+    """
+    module = load(path, seconds)
+    try:
+        found = chosen(module, seconds)
+    except Late as name:
+        text = f"{name} did not answer within {seconds:g} s on a single small image: does one of its loops never end?"
+        return Verdict(text=f"{text}\n\n{path.name} is wrong: it does not come to an end.\n", exit_code=1)
+    parts = [_read(path, found)]
+    session = Session(Learned(found.layer.reading), path.name, time_limit=seconds)
+    code = session.adapter.reading.dtype
+    session.inferred[code] = inferred(session, code)
+    walked = list(walk(session, found.layer.reading))
+    parts.append("\n".join(map(_line, walked)))
+    if walked[-1].broken is not None:
+        parts += _broken(session, found.layer.reading, walked, path)
+        return Verdict(text="\n\n".join(parts) + "\n", exit_code=1)
+    done = whole(session, found.layer.reading)
+    parts += _whole(done, path.name)
+    return Verdict(text="\n\n".join(parts) + "\n", exit_code=done.report.exit_code())
+
+
+def _read(path: Path, found: Chosen) -> str:
+    """What was found, and what was assumed about it."""
+    lines = [f"{path.name}: {found.layer.reading.way.name}", "", "I assumed:"]
+    lines += [_wrapped(f"  - {sentence};") for sentence in assumptions(found.layer)]
+    lines[-1] = lines[-1][:-1] + "."
+    if found.others:
+        lines += ["", _wrapped(f"Also there, and not looked at: {', '.join(found.others)}.")]
+    return "\n".join(lines)
+
+
+def _line(walked: Walked) -> str:
+    word = "ok   " if walked.broken is None else "WRONG"
+    count = f"{walked.problems} problem{'s' if walked.problems != 1 else ''}" if walked.broken is None else walked.broken.clause
+    return f"{word}  {walked.step.title:<22}{count}"
+
+
+def _broken(session: Session, reading: Reading, walked: list[Walked], path: Path) -> Iterator[str]:
+    """The step that stopped it: what went wrong, what to read, what was not looked at."""
+    last = walked[-1]
+    yield from broken(session, reading, last, path)
+    yield _wrapped(to_read(last.broken.clause))
+    left = [step.title for step in offered(reading)][len(walked) :]
+    if left:
+        yield _wrapped(f"Not looked at yet: {', '.join(left)}.")
+    yield f"{path.name} is wrong: {last.step.title}."
+
+
+def _whole(done: Whole, name: str) -> Iterator[str]:
+    """The findings of the run, if there are any, and its verdict."""
+    report, conforms = done.report, done.report.exit_code() == 0
+    count = f"{done.problems} problems"
+    if done.left_out:
+        count += f" ({done.left_out} larger ones left out, on which these loops would take minutes)"
+    yield f"{'ok   ' if conforms else 'WRONG'}  {'everything else':<22}{count}"
+    yield from map(_finding, report.findings)
+    yield from (_wrapped(f"doctor: {remark.text}") for _, remark in report.remarks if not remark.ok)
+    yield _wrapped(_verdict(done, name) + f" {LEFT_OUT} (operands of a wrong size are refused) was not asked.")
+
+
+def _verdict(done: Whole, name: str) -> str:
+    rows = done.report.rows(name)
+    met = [row for row in rows if row.problems]
+    held = sum(row.status is Status.PASS for row in met)
+    aside = f", {len(rows) - len(met)} do not apply to what it offers" if len(rows) > len(met) else ""
+    if done.report.exit_code() == 0:
+        return f"{name} conforms: {held} of {len(met)} clauses hold{aside}."
+    return f"{name} does not conform: {sum(row.status.failed for row in met)} of {len(met)} clauses fail{aside}."
+
+
+def _finding(finding: Finding) -> str:
+    said = [f"{finding.clause} ({finding.severity}): {REGISTRY[finding.clause].text}", f"    on {finding.problem}"]
+    said += [f"    {text}" for text in (seen(finding.judgement), finding.diagnosis, finding.hint) if text]
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="      ") for line in said)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,243 @@
+"""How strong is the suite?  Every mistake is put through the engine as an implementation: what kills it, and how soon.
+
+A mistake is *killed* by the first problem on which a clause fails.  Single ones meet the quick profile's problems, pairs the
+standard profile's.  One that survives has to be *equivalent*: its results are the right ones, bit for bit, on every
+problem of three corpora, and there is a reason for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+import itertools
+import random
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from conformance.adapter.session import Session
+from conformance.engine.corpus import Named, corpus
+from conformance.engine.findings import findings
+from conformance.engine.fit import fitted
+from conformance.engine.judgement import Status
+from conformance.engine.profiles import PROFILES
+from conformance.engine.run import Run
+from conformance.engine.runner import judge
+from conformance.errors import UserError
+from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
+from conformance.mistakes.mistake import Mistake, right
+from conformance.mistakes.recipe import Recipe, computing
+from conformance.problem import Problem
+from conformance.spec import Clause, Severity, matching
+
+__all__ = ["CLAUSES", "PAIR", "Power", "Trial", "chosen", "drawn_pairs", "pair", "probes", "trials", "tried"]
+
+PAIR = "pair"
+"""The family of two mistakes made together."""
+
+CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO)
+"""Those that can fail."""
+
+COMPARED = ("covering", "seed", "sizes")
+"""Corpora on which an equivalent mistake gives the right results."""
+
+REASONS = {
+    "saturates": "it differs only in results that overflow, of which nothing is demanded: NUM-7 measures them"
+}
+"""Why a single mistake changes nothing that is judged."""
+
+MASKED = "one undoes the other"
+
+RIGHT = Mistake(name="right", sentence="nothing is wrong", hint="", compute=right, quantities=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What became of a mistake, or of two made together.
+
+    killer: the id of the first problem on which a clause fails ('' if none does), the `problems`-th one that was put to
+    it, after so many milliseconds.  clauses: those that fail there, and of a single mistake on `probes` too; roots: those
+    that findings are named by.  equivalent: why it survives rightly.
+    """
+
+    name: str
+    family: str
+    problems: int
+    milliseconds: float
+    killer: str = ""
+    clauses: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+    equivalent: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return "killed" if self.killer else "equivalent" if self.equivalent else "SURVIVES"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """All trials; `seed` drew the pairs."""
+
+    trials: tuple[Trial, ...]
+    seed: int
+
+    @property
+    def singles(self) -> list[Trial]:
+        return [t for t in self.trials if t.family != PAIR]
+
+    @property
+    def pairs(self) -> list[Trial]:
+        return [t for t in self.trials if t.family == PAIR]
+
+    @property
+    def survivors(self) -> list[Trial]:
+        """Those that should have been killed."""
+        return [t for t in self.trials if t.verdict == "SURVIVES"]
+
+    def killed_by(self, clause: str, *, alone: bool = False) -> list[Trial]:
+        """Single mistakes on which a clause fails (and no other does)."""
+        return [t for t in self.singles if clause in t.clauses and not (alone and len(t.clauses) > 1)]
+
+    @staticmethod
+    def median(trials: Iterable[Trial]) -> float:
+        """Problems that it takes to kill."""
+        return statistics.median([t.problems for t in trials if t.killer] or [0])
+
+
+# ---- what is tried ----
+def chosen(pattern: str = "*") -> list[Mistake]:
+    """The mistakes whose name matches a glob.
+
+    Raises:
+        UserError: none does.
+    """
+    found = [m for m in CATALOGUE.values() if fnmatch.fnmatchcase(m.name, pattern)]
+    if not found:
+        raise UserError(f"no mistake matches {pattern!r}; their names are in conformance/mistakes/catalogue")
+    return found
+
+
+def drawn_pairs(mistakes: Iterable[Mistake], count: int, *, seed: int) -> list[Mistake]:
+    """`count` pairs of mistakes that are switches, or all if there are no more."""
+    pairs = list(itertools.combinations([m for m in mistakes if m.switch], 2))
+    return [pair(a, b) for a, b in random.Random(seed).sample(pairs, min(count, len(pairs)))]
+
+
+def pair(a: Mistake, b: Mistake) -> Mistake:
+    """Both in one implementation; a before b where they concern the same quantity."""
+
+    def switch(r: Recipe) -> Recipe:
+        for m in (a, b):
+            r = m.switch(r) if m.switch and r.quantity in m.quantities else r
+        return r
+
+    return Mistake(
+        name=f"{a.name} + {b.name}",
+        sentence=f"{a.sentence}; and {b.sentence}",
+        hint=f"{a.hint}; {b.hint}",
+        quantities=tuple(dict.fromkeys(a.quantities + b.quantities)),
+        compute=computing(switch),
+        switch=switch,
+    )
+
+
+# ---- trying ----
+def trials(mistakes: Iterable[Mistake], pairs: Iterable[Mistake]) -> Iterator[Trial]:
+    """Each single mistake, then each pair."""
+    family = {m.name: name for name, members in FAMILIES.items() for m in members}
+    for m in mistakes:
+        yield tried(m, family=family[m.name], reason=REASONS.get(m.name, ""), also=probes())
+    for m in pairs:
+        yield tried(m, family=PAIR, profile="standard", reason=MASKED)
+
+
+def tried(
+    m: Mistake, *, family: str = "", profile: str = "quick", reason: str = "", also: Sequence[Named] = ()
+) -> Trial:
+    """A mistake put through a profile's problems until a clause fails.
+
+    reason: why it may be equivalent.  also: problems that count for `Trial.clauses` besides the killing one.
+    """
+    parts, session, clauses, number = _problems(profile, m.dtypes), _session(m), _concerned(m), 0
+    start = time.perf_counter()
+    trial = functools.partial(Trial, name=m.name, family=family)
+    for part in parts:
+        for named in part:
+            number += 1
+            if any(j.status.failed for j in judge(session, named.problem, named.id, clauses)):
+                ms = 1000 * (time.perf_counter() - start)
+                seen = _seen(m, [named, *also])
+                return trial(
+                    problems=number, milliseconds=ms, killer=named.id, clauses=seen[0], roots=seen[1]
+                )
+        if reason and (count := _agreeing(m)):
+            why = f"right, bit for bit, on {count} problems of {', '.join(COMPARED)}: {reason}"
+            return trial(problems=number, milliseconds=0, equivalent=why)
+    return trial(problems=number, milliseconds=1000 * (time.perf_counter() - start))
+
+
+def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The clauses that fail on a fresh implementation, and those that its findings are named by."""
+    session, clauses = _session(m), _concerned(m)
+    judged = {n.id: list(judge(session, fitted(n.problem, session), n.id, clauses)) for n in problems}
+    failed = [j for js in judged.values() for j in js if j.status.failed]
+    return _ordered(j.clause for j in failed), _ordered(f.clause for f in findings(failed))
+
+
+def _ordered(ids: Iterable[str]) -> tuple[str, ...]:
+    met = set(ids)
+    return tuple(c.id for c in CLAUSES if c.id in met)
+
+
+def _concerned(m: Mistake) -> list[Clause]:
+    """The clauses that look at a quantity that is wrong; first those that need no further calls."""
+    asked = (c for c in CLAUSES if not c.needs or set(c.needs) & set(m.quantities))
+    return sorted(asked, key=lambda c: c.variants)
+
+
+def _session(m: Mistake) -> Session:
+    return Session(m.adapter(), m.name)
+
+
+@functools.cache
+def _problems(profile: str, dtypes: tuple[str, ...]) -> tuple[tuple[Named, ...], tuple[Named, ...]]:
+    """What a run puts to an implementation of these dtypes: covering and seed, and what comes after them."""
+    session = _session(dataclasses.replace(RIGHT, dtypes=dtypes))
+    found: dict[Problem, Named] = {}
+    for n in Run(session, PROFILES[profile]).problems():
+        problem = fitted(n.problem, session)
+        found.setdefault(problem, Named(id=n.id, problem=problem))
+    first = {n.id for name in ("covering", "seed") for n in corpus(name)}
+    return tuple(n for n in found.values() if n.id in first), tuple(
+        n for n in found.values() if n.id not in first
+    )
+
+
+@functools.cache
+def probes() -> tuple[Named, ...]:
+    """The first problem on which each clause passes with power, of those that a right implementation is put to."""
+    session, left, found = _session(RIGHT), set(CLAUSES), []
+    for named in itertools.chain(*_problems("quick", RIGHT.dtypes)):
+        judged = judge(session, named.problem, named.id, [c for c in CLAUSES if c in left])
+        passed = {j.clause for j in judged if j.status is Status.PASS}
+        if passed:
+            found.append(named)
+            left = {c for c in left if c.id not in passed}
+        if not left:
+            break
+    return tuple(found)
+
+
+def _agreeing(m: Mistake) -> int:
+    """On how many problems its results are the right ones; 0 if they are not on one of them."""
+    base = computing() if m.switch else right
+    problems = [n.problem for name in COMPARED for n in corpus(name) if n.problem.dtype in m.dtypes]
+    for p in problems:
+        for q in m.quantities:
+            if q != "db" or p.geometry.bias != "none":
+                a, b = (compute(p.geometry, p.operands, q) for compute in (m.compute, base))
+                if a.shape != b.shape or a.tobytes() != b.tobytes():
+                    return 0
+    return len(problems)

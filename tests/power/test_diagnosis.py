@@ -1,0 +1,131 @@
+"""The name of a mistake is found from what an implementation computes: right, or not certain."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+
+import pytest
+
+from conformance import Capabilities
+from conformance.adapter.session import Session
+from conformance.engine.corpus import corpus
+from conformance.mistakes.catalogue import CATALOGUE
+from conformance.mistakes.diagnose import Diagnosis, diagnose
+from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.recipe import computing, recipe
+from conformance.problem import QUANTITIES, Problem
+
+SWITCHABLE = [m for m in CATALOGUE.values() if m.switch]
+LEARNER = Capabilities(ranks={2}, dtypes={"f64"}, stride=True, padding="symmetric")
+"""What someone's own layer may offer: much of the catalogue cannot be told apart with it."""
+
+
+@functools.cache
+def small() -> tuple[Problem, ...]:
+    """Problems on small integers, the smallest first."""
+    found = [n.problem for name in ("covering", "seed") for n in corpus(name) if n.problem.fill == "small"]
+    return tuple(sorted((p for p in found if p.geometry.batch), key=lambda p: p.geometry.products))
+
+
+def computed(m: Mistake, p: Problem, q: str) -> bytes:
+    result = m.compute(p.geometry, p.operands, q)
+    return repr(result.shape).encode() + result.tobytes()
+
+
+def right(p: Problem, q: str) -> bytes:
+    result = p.format.rounded(recipe(p.geometry, p.operands, q).result()).astype(p.format.numpy)
+    return repr(result.shape).encode() + result.tobytes()
+
+
+def shows(m: Mistake, q: str, session: Session) -> list[Problem]:
+    """The offered problems on which a mistake changes a quantity."""
+    asked = [
+        p
+        for p in small()
+        if session.refusal(p.geometry, p.dtype) is None and (q != "db" or p.geometry.bias != "none")
+    ]
+    return [p for p in asked if computed(m, p, q) != right(p, q)]
+
+
+def both(a: Mistake, b: Mistake) -> Mistake:
+    assert a.switch
+    assert b.switch
+    return dataclasses.replace(a, name=f"{a.name} and {b.name}", compute=computing(a.switch, b.switch))
+
+
+def put(m: Mistake, able: Capabilities | None = None) -> Session:
+    adapter = m.adapter()
+    if able is not None:
+        adapter.capabilities = able
+    return Session(adapter, m.name)
+
+
+def indistinguishable(diagnosis: Diagnosis, m: Mistake, q: str, session: Session) -> bool:
+    """Is the first explanation the mistake, or one that gives the same on all problems that are offered?"""
+    if not diagnosis.explanations:
+        return False
+    first = diagnosis.explanations[0].mistakes
+    if {f.name for f in first} == set(m.name.split(" and ")):
+        return True
+    named = first[0] if len(first) == 1 else both(*first)
+    asked = [p for p in small() if session.refusal(p.geometry, p.dtype) is None]
+    return all(computed(named, p, q) == computed(m, p, q) for p in asked if q != "db" or p.geometry.bias != "none")
+
+
+def outcome(m: Mistake, able: Capabilities | None = None) -> tuple[bool, bool] | None:
+    """(is the first name right, is it certain); None if the mistake does not show."""
+    q = m.quantities[0]
+    session = put(m, able)
+    problems = shows(m, q, session)
+    if not problems:
+        return None
+    diagnosis = diagnose(session, problems[0], q)
+    certain = bool(diagnosis.explanations) and diagnosis.explanations[0].certain
+    return indistinguishable(diagnosis, m, q, session), certain
+
+
+@pytest.fixture(scope="module")
+def drawn() -> random.Random:
+    return random.Random(2026)
+
+
+def test_single_mistakes_are_named(drawn: random.Random) -> None:
+    outcomes = [o for m in drawn.sample(SWITCHABLE, 40) if (o := outcome(m)) is not None]
+    assert len(outcomes) > 30
+    assert sum(named for named, _ in outcomes) >= 0.97 * len(outcomes)
+    assert all(named for named, certain in outcomes if certain)
+    assert sum(certain for _, certain in outcomes) >= 0.9 * len(outcomes)
+
+
+def test_pairs_of_mistakes_in_one_quantity_are_named(drawn: random.Random) -> None:
+    of = {q: [m for m in SWITCHABLE if m.quantities == (q,)] for q in QUANTITIES}
+    pairs = [both(*drawn.sample(of[drawn.choice(QUANTITIES)], 2)) for _ in range(12)]
+    outcomes = [o for m in pairs if (o := outcome(m)) is not None]
+    assert len(outcomes) > 8
+    assert sum(named for named, _ in outcomes) >= 0.9 * len(outcomes)
+    assert all(named for named, certain in outcomes if certain)
+
+
+def test_what_cannot_be_told_apart_is_not_certain(drawn: random.Random) -> None:
+    outcomes = [o for m in drawn.sample(SWITCHABLE, 30) if (o := outcome(m, LEARNER)) is not None]
+    assert len(outcomes) > 10
+    assert all(named for named, certain in outcomes if certain)
+    assert not all(certain for _, certain in outcomes)
+
+
+def test_what_is_right_has_no_diagnosis() -> None:
+    adapter = CATALOGUE["y-negated"].adapter()
+    problem = Problem.parse("2d n2 c2 m2 i6x5 k3x2 p1 seed=4")
+    assert diagnose(Session(adapter, "negated"), problem, "dx").text == ""
+
+
+def test_several_mistakes_in_different_quantities_do_not_mask_each_other() -> None:
+    a, b = CATALOGUE["dx-kernel-unrotated"], CATALOGUE["dw-mean-over-batch"]
+    together = dataclasses.replace(
+        a, quantities=("dx", "dw"), compute=lambda g, o, q: (a if q == "dx" else b).compute(g, o, q)
+    )
+    problem = Problem.parse("2d n2 c2 m3 i6x5 k3x2 seed=4")
+    names = [diagnose(Session(together.adapter(), "two"), problem, q).explanations[0].name for q in ("dx", "dw")]
+    assert names == ["dx-kernel-unrotated", "dw-mean-over-batch"]
