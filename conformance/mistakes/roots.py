@@ -40,9 +40,7 @@ def diagnosed(session: Session, found: Iterable[Finding]) -> list[Finding]:
     for number, finding in enumerate(found):
         diagnosis = _diagnosis(session, finding)
         certain = [e for e in diagnosis.explanations if e.certain]
-        told = dataclasses.replace(
-            finding, diagnosis=diagnosis.text, hint=certain[0].hint if certain else ""
-        )
+        told = dataclasses.replace(finding, diagnosis=diagnosis.text, hint=certain[0].hint if certain else "")
         key = _stems(diagnosis) if certain else (str(number),)
         merged[key] = _joined(merged[key], told) if key in merged else told
     return list(merged.values())
@@ -51,7 +49,12 @@ def diagnosed(session: Session, found: Iterable[Finding]) -> list[Finding]:
 def _diagnosis(session: Session, finding: Finding) -> Diagnosis:
     chapter, _, _ = finding.clause.partition("-")
     quantity = finding.judgement.quantity
-    if finding.status is not Status.FAIL or chapter not in VALUES or finding.clause == "NUM-6" or not quantity:
+    if (
+        finding.status is not Status.FAIL
+        or chapter not in VALUES
+        or finding.clause == "NUM-6"
+        or not quantity
+    ):
         return Diagnosis()
     return diagnose(session, Problem.parse(finding.problem), quantity)
 

@@ -90,7 +90,9 @@ def compare(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_] | No
         values = np.where(where, values, target)
     bound = np.where(np.isnan(values) & ~expected.may_overflow, 0.0, bound)  # NaN is within no bound
     evidence = _worst(expected.quantity, values, target, bound, certificate)
-    return evidence if not evidence.ok else dataclasses.replace(evidence, grade=_grade(values, expected, where))
+    return (
+        evidence if not evidence.ok else dataclasses.replace(evidence, grade=_grade(values, expected, where))
+    )
 
 
 def rounded_once(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_]) -> Evidence:

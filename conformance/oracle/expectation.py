@@ -128,7 +128,9 @@ class Expected:
         """Where the result must be the exact value rounded once: no sum can round, however narrow the dtype is."""
         settled = self.within(self._kept)
         p = self.whole.dtype.p
-        whole = self._kept == p or self._kept >= 2 * p  # a product is rounded to the dtype, or exact until it is
+        whole = (
+            self._kept == p or self._kept >= 2 * p
+        )  # a product is rounded to the dtype, or exact until it is
         plain = self.arithmetic.inputs is None and not self.arithmetic.truncates
         return settled | self.single if plain and whole else settled
 
@@ -156,7 +158,9 @@ class Expected:
     def _kept(self) -> int:
         """The bits that the narrowest format of the sums keeps."""
         a = self.arithmetic
-        formats = [f for f in (a.accumulator or self.whole.dtype.code, a.inputs, a.partial_sums) if f is not None]
+        formats = [
+            f for f in (a.accumulator or self.whole.dtype.code, a.inputs, a.partial_sums) if f is not None
+        ]
         return min(PRECISION[f] for f in formats)
 
     def within(self, bits: int) -> Mask:
@@ -175,7 +179,11 @@ class Expected:
     @functools.cached_property
     def _range(self) -> tuple[float, float]:
         """(least unit that is kept exactly, largest sum that does not overflow) of all formats on the way."""
-        kept = self.whole.dtype.smallest_normal if self.arithmetic.flushes else self.whole.dtype.smallest_subnormal
+        kept = (
+            self.whole.dtype.smallest_normal
+            if self.arithmetic.flushes
+            else self.whole.dtype.smallest_subnormal
+        )
         return self.arithmetic.range((kept, self.whole.dtype.largest))
 
     @functools.cached_property

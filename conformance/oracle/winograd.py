@@ -71,8 +71,14 @@ def _widest(matrix: Sequence[Sequence[Fraction]]) -> int:
 
 def underflows(transforms: Sequence[Transform]) -> float:
     """How often the error of one underflow may count in a result, operands being at most 1."""
-    return float(np.prod([np.prod([max(1.0, m.sum(axis=1).max(), m.sum(axis=0).max()) for m in (f.a, f.g, f.b)])
-                          for f in transforms]))
+    return float(
+        np.prod(
+            [
+                np.prod([max(1.0, m.sum(axis=1).max(), m.sum(axis=0).max()) for m in (f.a, f.g, f.b)])
+                for f in transforms
+            ]
+        )
+    )
 
 
 def amplified(w: Floats, transforms: Sequence[Transform]) -> Floats:

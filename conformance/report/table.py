@@ -107,8 +107,7 @@ def _remarks(report: Report, adapter: str) -> Iterator[str]:
     told = [
         r
         for name, r in report.remarks
-        if name == adapter
-        and (not r.ok or r.check == "arithmetic" or "though it is not claimed" in r.text)
+        if name == adapter and (not r.ok or r.check == "arithmetic" or "though it is not claimed" in r.text)
     ]
     if told:
         yield "\n".join(f"doctor: {r.text}" for r in told)

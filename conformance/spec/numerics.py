@@ -138,7 +138,9 @@ def special_values(case: Case) -> Iterator[Evidence]:
     if not case.exact or case.problem.fill == "sparse" or not case.g.batch:
         return
     seed = case.problem.seed
-    numbers = itertools.count(seed, 19)  # with this step, four at a time, the covering corpus meets every class of border
+    numbers = itertools.count(
+        seed, 19
+    )  # with this step, four at a time, the covering corpus meets every class of border
     for operand in ("x", "w", "delta"):
         clean = getattr(case.operands, operand)
         for special in (np.nan, np.inf):

@@ -44,5 +44,7 @@ def test_all_regimes_cost_at_most_three_times_the_exact_one() -> None:
     turns = [(judged(exact), judged([*exact, *rounding])) for _ in range(TURNS)]
     ratio = sorted(both / alone for alone, both in turns)[TURNS // 2]
     alone = 1e3 * min(t for t, _ in turns) / len(exact)
-    print(f"\nexact regime: {alone:.2f} ms a problem; all {2 + len(REGIMES)} regimes: {ratio:.2f} times as much")
+    print(
+        f"\nexact regime: {alone:.2f} ms a problem; all {2 + len(REGIMES)} regimes: {ratio:.2f} times as much"
+    )
     assert ratio <= LIMIT

@@ -71,7 +71,9 @@ def indistinguishable(diagnosis: Diagnosis, m: Mistake, q: str, session: Session
         return True
     named = first[0] if len(first) == 1 else both(*first)
     asked = [p for p in small() if session.refusal(p.geometry, p.dtype) is None]
-    return all(computed(named, p, q) == computed(m, p, q) for p in asked if q != "db" or p.geometry.bias != "none")
+    return all(
+        computed(named, p, q) == computed(m, p, q) for p in asked if q != "db" or p.geometry.bias != "none"
+    )
 
 
 def outcome(m: Mistake, able: Capabilities | None = None) -> tuple[bool, bool] | None:
@@ -127,5 +129,7 @@ def test_several_mistakes_in_different_quantities_do_not_mask_each_other() -> No
         a, quantities=("dx", "dw"), compute=lambda g, o, q: (a if q == "dx" else b).compute(g, o, q)
     )
     problem = Problem.parse("2d n2 c2 m3 i6x5 k3x2 seed=4")
-    names = [diagnose(Session(together.adapter(), "two"), problem, q).explanations[0].name for q in ("dx", "dw")]
+    names = [
+        diagnose(Session(together.adapter(), "two"), problem, q).explanations[0].name for q in ("dx", "dw")
+    ]
     assert names == ["dx-kernel-unrotated", "dw-mean-over-batch"]

@@ -92,5 +92,6 @@ def _padded(g: Geometry, x: Any) -> Any:
 def _stuffed(a: Any, size: tuple[int, ...], step: tuple[int, ...]) -> Any:
     """Zeros between the elements: `step` - 1 of them."""
     stuffed = np.zeros((*a.shape[:2], *((n - 1) * s + 1 for n, s in zip(size, step, strict=True))), a.dtype)
-    stuffed[(..., *(slice(None, None, s) for s in step))] = a
+    every: list[Any] = [slice(None, None, s) for s in step]
+    stuffed[(..., *every)] = a
     return stuffed

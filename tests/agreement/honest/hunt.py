@@ -60,7 +60,7 @@ class Tally:
         alarms, nearest = [], 0.0
         implementation = implementation.variant(batch)
         for j in judged(implementation, asked(implementation, size, batch)):
-            status = "DECLARED" if declared(j, implementation) else j.status.value
+            status = "DECLARED" if declared(j, implementation) else str(j.status)
             counts["judgements"] += 1
             counts[status] += 1
             counts["SUSPICIOUS"] += j.grade == Grade.SUSPICIOUS.name
@@ -116,10 +116,10 @@ def declared(judgement: Judgement, implementation: Honest) -> bool:
 
 
 def _narrow(arithmetic: Arithmetic, dtype: str) -> bool:
-    """Does it round operands, or sums to less than float32, or not to nearest?"""
+    """Does it round operands or sums to less than float32 (or the dtype), or not to nearest?"""
     formats = (arithmetic.accumulator or dtype, arithmetic.inputs, arithmetic.partial_sums)
     kept = min(PRECISION[f] for f in formats if f is not None)
-    return kept < PRECISION["f32"] or arithmetic.truncates
+    return kept < max(PRECISION["f32"], PRECISION[dtype]) or arithmetic.truncates
 
 
 def said(j: Judgement) -> str:

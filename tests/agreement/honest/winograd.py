@@ -28,7 +28,7 @@ from .sums import in_order, of_products
 
 __all__ = ["POINTS", "Winograd", "matrices"]
 
-Matrix = list[list[Fraction]]
+Matrix = tuple[tuple[Fraction, ...], ...]
 
 POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
 
@@ -78,8 +78,9 @@ class Winograd(ByProducts):
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
         if not self.transforms(g):
             return super().backward(g, x, w, b, delta)
-        dw, db = self._weights(g, x, delta), super().backward(g, x, w, b, delta)[2]
-        return self._inputs(g, w, delta), dw, db
+        g.check(x=x, w=w, b=b, delta=delta)
+        db = None if b is None else self._sums(g, "db", x.dtype, delta=delta)
+        return self._inputs(g, w, delta), self._weights(g, x, delta), db
 
     def _inputs(self, g: Geometry, w: Any, delta: Any) -> Any:
         """dx: the full correlation of delta with the kernels rotated, maps and channels swapped."""
@@ -105,7 +106,7 @@ class Winograd(ByProducts):
         products = np.moveaxis(v * u, 3, 0)  # c, n, g, m, tiles, t
         total = in_order(products)
         total = total.reshape(len(x), groups * kernels.shape[1], *total.shape[3:])
-        y = _mixed([_transposed(a) for a, _, _ in axes], total, 2 + rank)
+        y = _mixed([transposed(a) for a, _, _ in axes], total, 2 + rank)
         return _untiled(y, rank)[(..., *(slice(n) for n in size))]
 
     def _weights(self, g: Geometry, x: Any, delta: Any) -> Any:
@@ -122,7 +123,7 @@ class Winograd(ByProducts):
         products = np.moveaxis(v * e, 4, 1)  # n, tiles, g, m, c, t
         products = products.reshape(len(x) * tiles, *products.shape[2:])
         total = in_order(products) if len(products) else np.zeros(products.shape[1:], products.dtype)
-        dw = _mixed([_transposed(u) for _, u, _ in axes], total, 3).reshape(g.w_shape)
+        dw = _mixed([transposed(u) for _, u, _ in axes], total, 3).reshape(g.w_shape)
         return np.ascontiguousarray(_turned(g, cast(dw, code)))
 
 
@@ -143,7 +144,16 @@ def matrices(m: int, k: int, points: tuple[Fraction, ...] = POINTS) -> tuple[Mat
     a.append([Fraction(j == m - 1) for j in range(m)])
     g.append([Fraction(j == k - 1) for j in range(k)])
     b.append(_product(points))
-    return a, g, b
+    return _rows(a), _rows(g), _rows(b)
+
+
+def _rows(matrix: list[list[Fraction]]) -> Matrix:
+    return tuple(map(tuple, matrix))
+
+
+def transposed(matrix: Matrix) -> Matrix:
+    """Rows for columns."""
+    return tuple(zip(*matrix, strict=True))
 
 
 def _product(points: tuple[Fraction, ...]) -> list[Fraction]:
@@ -155,26 +165,27 @@ def _product(points: tuple[Fraction, ...]) -> list[Fraction]:
     return coefficients
 
 
-def _transposed(matrix: Matrix) -> Matrix:
-    return [list(row) for row in zip(*matrix, strict=True)]
-
-
 def _mixed(per_axis: list[Matrix], v: Any, first: int) -> Any:
-    """Each axis from `first` on multiplied by its matrix."""
+    """Each axis from `first` on multiplied by its matrix, term by term, in v's own arithmetic."""
     for axis, matrix in enumerate(per_axis, first):
         columns = np.moveaxis(v, axis, 0)
         v = np.moveaxis(np.stack([_row(row, columns) for row in matrix]), 0, axis)
     return v
 
 
-def _row(row: list[Fraction], v: Any) -> Any:
-    """sum_j row[j] v[j], term by term in v's own arithmetic; its constants are rounded to it."""
-    code = dtype_of(v.dtype).code
+def _row(row: tuple[Fraction, ...], v: Any) -> Any:
+    """sum_j row[j] v[j]."""
     total = np.zeros_like(v[0])
     for c, column in zip(row, v, strict=True):
         if c:
-            total = total + cast(float(c), code)[()] * column
+            total = total + _constant(c, v.dtype) * column
     return total
+
+
+@functools.cache
+def _constant(c: Fraction, dtype: Any) -> Any:
+    """A matrix's element, rounded to a dtype."""
+    return cast(float(c), dtype_of(dtype).code)[()]
 
 
 # ---- tiles ----
