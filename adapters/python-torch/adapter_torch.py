@@ -27,14 +27,14 @@ GRAD_INPUT: dict[int, Function] = {1: grad.conv1d_input, 2: grad.conv2d_input, 3
 GRAD_WEIGHT: dict[int, Function] = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
 # Where oneDNN has no 16-bit kernels for the processor, sums are kept in float32, but col2im adds up dx, and a loop over
 # the batch dw, in the dtype itself; an untied bias is added to y after it was rounded.
-NARROW = {
+NARROW: dict[str, dict[str, Arithmetic]] = {
     code: {
         **dict.fromkeys(("y", "dx", "dw"), Arithmetic(accumulator="f32", partial_sums=code)),
         "db": Arithmetic(accumulator="f32"),
     }
     for code in ("f16", "bf16")
 }
-ARITHMETIC = {"f64": Arithmetic(), "f32": Arithmetic(), **NARROW}
+ARITHMETIC: dict[str, Arithmetic | dict[str, Arithmetic]] = {"f64": Arithmetic(), "f32": Arithmetic(), **NARROW}
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 

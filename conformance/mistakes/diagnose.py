@@ -7,7 +7,6 @@ implementation.  What then still agrees cannot be told apart by anything that it
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +39,7 @@ LARGEST = 3000
 QUICK = 400
 """Multiplications of a problem on which thousands of pairs are tried."""
 PATIENCE = 1.5
-"""Seconds of this thread after which no further pair is tried; a third of it is for putting the first problems to the implementation."""
+"""Seconds of this thread after which no further pair is tried; the first problems are put within a third of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,8 +35,8 @@ class Mistake:
     """One mistake, by its name.
 
     sentence: what is done instead of the right thing.  hint: how to mend it.  quantities: those that `compute` gets wrong;
-    the others are right.  dtypes: codes of those in which it can be made.  switch: the change of a `Recipe` that makes it, if
-    it is one: then it combines with others.  fresh: makes `compute` for one adapter, if it keeps state.
+    the others are right.  dtypes: codes of those in which it can be made.  switch: the change of a `Recipe` that makes
+    it, if it is one: then it combines with others.  fresh: makes `compute` for one adapter, if it keeps state.
     """
 
     name: str

@@ -11,7 +11,7 @@ Direct sums (any order, blocking, FMA):
 Sums that round toward zero, or whose terms are cut off when they are aligned: gamma_2n(2 u_acc) for gamma_n(u_acc).
 The same with at most LAMBDA sqrt(n) roundings for n is *probable*, not proven: errors that are independent stay within.
 
-FFT and Winograd are bounded for a whole map: norms or largest magnitudes of the operands, times what their transforms amplify.
+FFT and Winograd are bounded for a whole map: norms or largest magnitudes of operands, times what transforms amplify.
 
 gamma is void where n u >= 1: the bound is then infinite, which is no power, never a false alarm.
 """

@@ -142,7 +142,7 @@ class Expected:
         if (self.whole.dense and not self._few) or 0 < smallest < normal:
             return np.zeros(self.exact.shape, bool)
         terms: Floats = getattr(self.whole.present, self.quantity)
-        return (terms <= 1) & ((self.s >= normal) | (self.s == 0))
+        return np.asarray((terms <= 1) & ((self.s >= normal) | (self.s == 0)))
 
     @property
     def _few(self) -> bool:

@@ -42,7 +42,8 @@ class Transform:
     @functools.cached_property
     def forward(self) -> Floats:
         """(m, k): what a result may take of each tap, in units of the largest magnitude of its inputs."""
-        return self.a @ (self.b.sum(axis=1)[:, None] * self.g)
+        magnitudes: Floats = self.a @ (self.b.sum(axis=1)[:, None] * self.g)
+        return magnitudes
 
     @functools.cached_property
     def backward(self) -> Floats:
@@ -86,7 +87,8 @@ def amplified(w: Floats, transforms: Sequence[Transform]) -> Floats:
     out = w
     for f in reversed(transforms):
         out = np.moveaxis(out @ f.forward.T, -1, 2)
-    return out.reshape(*w.shape[:2], -1).max(axis=2)
+    largest: Floats = out.reshape(*w.shape[:2], -1).max(axis=2)
+    return largest
 
 
 def gradient_amplified(transforms: Sequence[Transform]) -> float:

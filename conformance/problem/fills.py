@@ -107,7 +107,8 @@ class Source:
         if self.fill == "unit":
             return 1
         if self.fill == "wide":
-            return max(1, min(2**self.dtype.p, math.isqrt(self.filled // (self.summands + 1))))
+            representable: int = 2**self.dtype.p
+            return max(1, min(representable, math.isqrt(self.filled // (self.summands + 1))))
         room = 2**self.dtype.p // HEADROOM - LARGEST_AMPLITUDE
         return max(1, min(LARGEST_AMPLITUDE, math.isqrt(max(room, 0) // max(self.summands, 1))))
 

@@ -42,7 +42,7 @@ def carries_dtype(case: Case) -> Iterator[Evidence]:
     "NUM-2",
     "exact data give exact results",
     equation="S <= 2^p units of the operands' lattice  =>  the exact value, rounded once to the dtype",
-    source="numerics: exact regimes, of the declared arithmetic class (transforms whose bound is below 1/2: rounded to integers)",
+    source="numerics: exact regimes of the arithmetic class (transforms whose bound is below 1/2: rounded to integers)",
     needs=[],
     falls_with=VALUES,
 )

@@ -98,7 +98,7 @@ ROWS = (
     ),
     Row(
         mistake="narrow-col2im",
-        shown={"NUM-2": f"wide stagnation {ROUNDED}", "NUM-3": f"wide stagnation {ROUNDED}"},
+        shown={"NUM-2": "wide stagnation real cancellation positive", "NUM-3": "wide stagnation real cancellation positive"},
         blind=f"{EXACT} onehot",
     ),
     Row(
