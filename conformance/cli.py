@@ -179,3 +179,26 @@ def doctor(adapter: str) -> None:
         click.echo(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {remark.text}")
         sound &= remark.ok
     sys.exit(0 if sound else 3)
+
+
+@main.command()
+@click.argument("adapter", metavar="ADAPTER")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object an observation")
+def probe(adapter: str, *, as_json: bool) -> None:
+    """What kind of arithmetic is it?  Inferred from outside, with the evidence; exit code 3 if the adapter is broken."""
+    import dataclasses
+    import json
+
+    from tabulate import tabulate
+
+    from conformance.adapter.connect import connect
+    from conformance.adapter.probe import probe as observed
+
+    seen = list(observed(connect(adapter)))
+    if as_json:
+        for observation in seen:
+            click.echo(json.dumps(dataclasses.asdict(observation)))
+        return
+    headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
+    rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
+    click.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, None, 34, 20, 60]))

@@ -29,8 +29,8 @@ class Plain:
 
     @property
     def whole(self) -> bool:
-        """Has it a backward pass by name?"""
-        return any(is_backward(name) for name, _ in self.backs)
+        """Is there a backward pass of its own name?"""
+        return any(is_backward(name) and stem(name) == stem(self.name) for name, _ in self.backs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,8 @@ def _returned(reading: Reading) -> Iterator[str]:
     if not known:
         yield "there is no backward pass: only y is looked at"
     elif isinstance(way, Layer) and way.updates:
-        moved = " and ".join(q for q in order if q != "dx")
-        yield f"backward moves the weights itself: {moved} is what a step of learning rate 1 takes off"
+        moved = [q for q in order if q != "dx"]
+        yield f"backward moves the weights itself: {_are(moved)} what a step of learning rate 1 takes off"
     else:
         yield f"backward gives {', '.join(order)}, in this order"
     if known and "dx" not in known:
@@ -62,13 +62,17 @@ def _returned(reading: Reading) -> Iterator[str]:
 def _conventions(reading: Reading) -> Iterator[str]:
     means = [q for q, gradient in reading.gradients.items() if gradient.mean]
     if means:
-        yield f"{' and '.join(means)} {'is' if len(means) == 1 else 'are'} divided by the number of images: a mean, where others have the sum"
+        yield f"{_are(means)} divided by the number of images: a mean, where others have the sum"
     if reading.untied:
         yield "the bias is untied: one number for every output position"
     if reading.limits.always != "none":
         yield ALWAYS[reading.limits.always]
     if reading.dtype != "f64":
         yield {"f32": "it computes in float32", "f16": "it computes in float16"}.get(reading.dtype, reading.dtype)
+
+
+def _are(quantities: list[str]) -> str:
+    return f"{' and '.join(quantities)} {'is' if len(quantities) == 1 else 'are'}"
 
 
 def _limits(reading: Reading) -> Iterator[str]:

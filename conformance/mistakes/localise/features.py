@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from conformance.mistakes.localise.looks import Look, Looks, varied
-from conformance.mistakes.localise.patterns import LEAST
 from conformance.problem import Geometry, Problem
 
 __all__ = ["features", "trivial"]
@@ -25,23 +24,25 @@ def trivial(looks: Looks, wrong: Sequence[Look]) -> str:
 
 
 def _said(looks: Looks, wrong: Sequence[Look], changes: Mapping[str, Change]) -> str:
-    named = [words for words, change in changes.items() if _cures(looks, [look.problem for look in wrong], change)]
+    first = wrong[0].problem
+    others = sorted((look.problem for look in wrong[1:]), key=lambda p: p.geometry == first.geometry)
+    named = [words for words, change in changes.items() if _cures(looks, [first, *others], change)]
     if not named:
         return ""
-    return f"It is right as soon as {', or as soon as '.join(named[:MOST])} (all else unchanged, {LEAST} problems tried)."
+    return f"It is right as soon as {', or as soon as '.join(named[:MOST])} (all else unchanged, on {TRIED} problems)."
 
 
+TRIED = 4
 MOST = 3
 """More than three ways out say nothing."""
 
 
 def _cures(looks: Looks, problems: Sequence[Problem], change: Change) -> bool:
-    first = change(problems[0])
-    if first is None or first == problems[0] or not looks.ok(first):
-        return False
-    others = [changed for p in problems[1:] if (changed := change(p)) not in (None, p, first)]
-    verdicts = [looks.ok(p) for p in dict.fromkeys(others)][: LEAST - 1]
-    return len(verdicts) == LEAST - 1 and all(verdicts)
+    """Is the first problem right after it, and are others, of other geometries if there are any?"""
+    changed = ((p, change(p)) for p in problems)
+    tried = list(dict.fromkeys(p for before, p in changed if p is not None and p != before))[:TRIED]
+    applies = len(tried) == TRIED and change(problems[0]) == tried[0]
+    return applies and all(looks.ok(p) for p in tried)
 
 
 def _geometry(**changes: Callable[[Geometry], object]) -> Change:

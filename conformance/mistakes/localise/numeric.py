@@ -11,12 +11,12 @@ import numpy as np
 
 from conformance.mistakes.localise.looks import Floats, Look, Looks, same, varied
 from conformance.mistakes.localise.parts import parts
-from conformance.mistakes.localise.patterns import Pattern, certain, counted
+from conformance.mistakes.localise.patterns import LEAST, Pattern, certain, counted
 from conformance.oracle import Arithmetic, bounds
 from conformance.oracle.vectorised import Layer
 from conformance.problem import DTYPES, Problem
 
-__all__ = ["numeric"]
+__all__ = ["drifting", "numeric"]
 
 BITS = {24: "24 bits, as in float32", 11: "11 bits, as in float16 or TF32", 8: "8 bits, as in bfloat16"}
 NAMES = {"f32": "float32 (24 bits)", "f16": "float16 (11 bits)", "bf16": "bfloat16 (8 bits)"}
@@ -28,9 +28,9 @@ def numeric(looks: Looks, problem: Problem) -> str:
     if first is None or first.ok or not first.fits:
         return ""
     seen = [first, *(look for p in _near(problem) if (look := looks.at(p)) is not None)]
-    found = certain(itertools.chain(_narrow(first), _drifting(first), parts(seen)), seen)
+    found = certain(itertools.chain(_narrow(first), parts(seen), drifting(first)), seen)
     said = f"{found[0].words} ({counted(seen, everywhere=found[1])})." if found else _size_of_errors(seen)
-    return " ".join(filter(None, (said, _only_here(looks, seen) or "Integers that no sum rounds come out right.")))
+    return " ".join(filter(None, (said, _only_here(looks, seen))))
 
 
 def _near(problem: Problem) -> Iterator[Problem]:
@@ -43,11 +43,12 @@ def _near(problem: Problem) -> Iterator[Problem]:
 
 
 def _only_here(looks: Looks, seen: Sequence[Look]) -> str:
-    """Is it right on real data of no regime?"""
-    wrong = [look.problem for look in seen if not look.ok]
-    others = [looks.ok(p.replace(fill="real")) for p in wrong[:3]] if wrong[0].fill != "real" else []
-    fill = wrong[0].fill
-    return f"With fill=real the same {len(others)} problems are right: fill={fill} shows it." if others and all(others) else ""
+    """On which other data are the same problems right?"""
+    wrong = [look.problem for look in seen if not look.ok][:LEAST]
+    fills = [fill for fill in ("real", "small") if all(looks.ok(p.replace(fill=fill)) for p in wrong)]
+    if len(wrong) < LEAST or not fills:
+        return ""
+    return f"With fill={' and fill='.join(fills)}, {len(wrong)} of them are right."
 
 
 # ---- precision ----
@@ -92,7 +93,10 @@ def _near_to(look: Look, values: Floats, more: Floats | float = 0.0) -> bool:
 
 
 # ---- a factor, an offset, a limit ----
-def _drifting(first: Look) -> Iterator[Pattern]:
+def drifting(first: Look) -> Iterator[Pattern]:
+    """A factor, an offset or a limit, within what rounding may do."""
+    if not first.fits or not first.right.size:
+        return
     q, at = first.quantity, np.unravel_index(np.argmax(np.abs(first.right)), first.right.shape)
     right, got, room = (float(a[at]) for a in (first.right, first.got, np.broadcast_to(first.expected.bound, first.right.shape)))
     if not right or not np.isfinite(got):
@@ -109,12 +113,26 @@ def _drifting(first: Look) -> Iterator[Pattern]:
         holds=lambda look: _near_to(look, look.right + off, room),
         telling=lambda look: not _near_to(look, look.right, room),
     )
+    yield Pattern(
+        words=f"{q} is proportional to what is right, by a factor that each problem has its own of",
+        holds=_proportional,
+        telling=lambda look: look.right.size > 2 and not _near_to(look, look.right),
+        whole=False,
+    )
     c = float(np.max(np.abs(first.got)))
     yield Pattern(
         words=f"{q} is cut off at {-c:g} and {c:g}",
         holds=lambda look: _near_to(look, np.clip(look.right, -c, c)),
         telling=lambda look: not _near_to(look, look.right) and bool((np.abs(look.right) < c).any()),
     )
+
+
+def _proportional(look: Look) -> bool:
+    at = np.unravel_index(np.argmax(np.abs(look.right)), look.right.shape)
+    largest, room = abs(look.right[at]), np.broadcast_to(look.expected.bound, look.right.shape)[at]
+    if not largest or not np.isfinite(look.got[at]):
+        return False
+    return _near_to(look, look.right * look.got[at] / look.right[at], room / largest * np.abs(look.right))
 
 
 def _factor(f: float) -> str:
@@ -131,7 +149,7 @@ def _size_of_errors(seen: Sequence[Look]) -> str:
     """Beyond what its format may lose; within what a narrower one may."""
     wrong = [look for look in seen if not look.ok]
     finite = [look for look in wrong if look.fits and np.isfinite(look.got).all()]
-    if len(finite) < len(wrong) or not all((look.expected.s[look.wrong] > 0).all() for look in wrong):
+    if len(finite) < len(wrong) or len(wrong) < LEAST or not all((look.expected.s[look.wrong] > 0).all() for look in wrong):
         return ""
     largest = max(float(np.max(np.abs(look.got - look.right)[look.wrong] / look.expected.s[look.wrong])) for look in wrong)
     text = f"Errors of {wrong[0].quantity} reach 2^{math.log2(largest):.1f} of the sum of the products' magnitudes"

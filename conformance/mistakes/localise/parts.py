@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,12 +51,14 @@ def parts(looks: Sequence[Look]) -> Iterator[Pattern]:
             words=f"{q} is wrong only in {region.words}",
             holds=lambda look, region=region: _inside(look, region),  # type: ignore[misc]
             telling=lambda look, region=region: not region.mask(look).all(),  # type: ignore[misc]
+            whole=False,
         )
     for value in standing:
         yield Pattern(
             words=f"where {q} is wrong, {value.words}",
             holds=lambda look, value=value: not look.ok and bool(value.matches(look)[look.wrong].all()),  # type: ignore[misc]
             telling=value.telling,
+            whole=False,
         )
 
 
@@ -79,6 +82,7 @@ def _some(q: str, region: Region, value: Standing) -> Pattern:
         words=f"{q} is wrong only in {region.words}; where it is wrong, {value.words}",
         holds=lambda look: _inside(look, region) and bool(value.matches(look)[look.wrong].all()),
         telling=lambda look: not region.mask(look).all() and value.telling(look),
+        whole=False,
     )
 
 
@@ -127,10 +131,15 @@ def _anywhere(look: Look) -> Iterator[Region]:
     """Parts that are no product of indices."""
     if look.quantity == "db":
         return
+    reaching = {
+        "y": "elements whose window reaches into the padding",
+        "dx": "elements that fewer products reach than others",
+        "dw": "taps that meet padding",
+    }
     named: dict[str, Masked] = {
         "elements that no output reads": lambda seen: _products(seen) == 0,
-        "elements that fewer products reach than others": lambda seen: _products(seen) < _products(seen).max(initial=0),
-        "elements that the most products reach": lambda seen: _products(seen) == _products(seen).max(initial=0),
+        reaching[look.quantity]: lambda seen: _products(seen) < _most(seen),
+        "elements that the most products reach": lambda seen: _products(seen) == _most(seen),
         "the border": _border,
         "the interior": lambda seen: ~_border(seen),
     }
@@ -142,6 +151,13 @@ def _anywhere(look: Look) -> Iterator[Region]:
 def _products(look: Look) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """How many products are summed in each element."""
     return counts(look.g)[look.quantity]
+
+
+def _most(look: Look) -> int:
+    """The products of an element that meets no padding; of dx, the most that any element has."""
+    g, n = look.g, _products(look)
+    whole = {"y": math.prod(g.w_shape[1:]) + (g.bias != "none"), "dw": g.batch * math.prod(g.output)}
+    return whole.get(look.quantity, int(n.max(initial=0)))
 
 
 def _border(look: Look) -> Mask:

@@ -19,11 +19,15 @@ LEAST = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pattern:
-    """words: what is said, as in ``dx is half the right result``.  holds: is it so?  telling: could it have failed here?"""
+    """words: what is said, as in ``dx is half the right result``.  holds: is it so?  telling: could it have failed here?
+
+    whole: does it say all, so that what else is found would add nothing?
+    """
 
     words: str
     holds: Callable[[Look], bool]
     telling: Callable[[Look], bool] = lambda look: True
+    whole: bool = True
 
 
 def certain(candidates: Iterable[Pattern], looks: Sequence[Look]) -> tuple[Pattern, bool] | None:

@@ -31,6 +31,7 @@ def places(look: Look) -> Iterator[Pattern]:
         words=f"{look.quantity} has the right values in other places",
         holds=lambda seen: same(np.sort(seen.got, axis=None), np.sort(seen.right, axis=None)),
         telling=lambda seen: np.unique(seen.right).size >= ENOUGH,
+        whole=False,
     )
 
 
@@ -85,6 +86,7 @@ def _taken(look: Look, axis: int) -> Iterator[Pattern]:
         words=f"{q} has its {name}s in another order",
         holds=lambda seen: _slices_exchanged(seen, axis),
         telling=lambda seen: np.unique(seen.right).size >= ENOUGH,
+        whole=False,
     )
     for by in (1, -1, 2, -2):
         where = "behind" if by > 0 else "in front of"
@@ -155,4 +157,4 @@ def _overlaps(seen: Look, begin: Callable[[int], int], *, larger: bool) -> bool:
     for axis, (n, m) in enumerate(zip(small.shape, large.shape, strict=True)):
         start = begin(m - n)
         large = _cut(large, axis, slice(start, start + n)) if n < m else large
-    return small.size > 0 and same(small, large)
+    return same(small, large)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from conformance.adapter.session import Session
 from conformance.mistakes.localise.features import features, trivial
 from conformance.mistakes.localise.looks import Look, Looks, same, varied
-from conformance.mistakes.localise.numeric import numeric
+from conformance.mistakes.localise.numeric import drifting, numeric
 from conformance.mistakes.localise.parts import parts
 from conformance.mistakes.localise.patterns import Pattern, certain, counted
 from conformance.mistakes.localise.places import places
@@ -45,12 +45,20 @@ def _sentences(looks: Looks, first: Look) -> Iterator[str]:
     seen = looks.seen
     wrong = [look for look in seen if not look.ok]
     found = certain(_patterns(seen), seen)
-    decides = "" if found and found[1] else features(looks, wrong) or thresholds(looks, wrong) or trivial(looks, wrong)
+    decides = "" if found and found[0].whole and found[1] else _deciding(looks, wrong)
     yield _pattern(looks.seen)  # those seen on the way count too
     yield decides
     overwritten = set.intersection(*(set(look.overwritten) for look in seen))
     if overwritten:
         yield f"Every call overwrites {' and '.join(sorted(overwritten))}."
+
+
+def _deciding(looks: Looks, wrong: Sequence[Look]) -> str:
+    """What decides whether it is wrong; nothing, if that is the data."""
+    first = wrong[0].problem
+    if not all(look in wrong for look in looks.seen if look.g == first.geometry):
+        return ""
+    return features(looks, wrong) or thresholds(looks, wrong) or trivial(looks, wrong)
 
 
 def _pattern(looks: Sequence[Look]) -> str:
@@ -67,7 +75,7 @@ def _pattern(looks: Sequence[Look]) -> str:
 def _patterns(seen: Sequence[Look]) -> Iterator[Pattern]:
     """Candidates, read off the largest of the wrong looks."""
     largest = max((look for look in seen if not look.ok), key=lambda look: look.right.size)
-    return itertools.chain(values(largest), places(largest), parts(seen))
+    return itertools.chain(values(largest), places(largest), parts(seen), drifting(largest))
 
 
 def _near(p: Problem) -> Iterator[Problem]:
@@ -87,7 +95,7 @@ def _near(p: Problem) -> Iterator[Problem]:
     plain = {"batch": 1, "groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups, "stride": (1,), "dilation": (1,)}
     least = {"kernel": (1,), "size": tuple(1 + abs(lo) + abs(hi) for lo, hi in g.padding)}
     changes: list[dict[str, object]] = [*({name: value} for name, value in larger.items()), grouped, longer, {**larger, **longer}]
-    for k, change in enumerate([*changes, plain, {**plain, **least}]):
+    for k, change in enumerate([*changes, plain, {**plain, **least, "channels": 1, "maps": 1}]):
         near = varied(p, **change)
         if near is not None:
             yield near.replace(seed=(p.seed + 5 + k) % 2**64)

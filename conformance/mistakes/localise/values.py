@@ -104,12 +104,14 @@ def _offsets(look: Look) -> Iterator[Pattern]:
         words=f"{q} is off by one and the same number in all its elements",
         holds=lambda seen: _constant(seen, ()),
         telling=lambda seen: seen.got.size > 2,
+        whole=False,
     )
     for axis, name in enumerate(axis_names(look.g, q)[:2]):
         yield Pattern(
             words=f"what {q} is off by is one and the same number in all of {_each(name)}",
             holds=lambda seen, axis=axis: _constant(seen, (axis,)),  # type: ignore[misc]
             telling=lambda seen, axis=axis: seen.got.size > 2 * seen.got.shape[axis],  # type: ignore[misc]
+            whole=False,
         )
 
 
