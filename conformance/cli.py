@@ -46,6 +46,7 @@ class _Commands(click.Group):
 _FAULT = {
     "user": "the call has to change",
     "adapter": "the adapter has to be mended",
+    "file": "the file has to change",
     "harness": "a defect of this program: please report it",
 }
 
@@ -202,3 +203,86 @@ def probe(adapter: str, *, as_json: bool) -> None:
     headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
     rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
     click.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, None, 34, 20, 60]))
+
+
+@main.command()
+@click.argument("line", metavar="LINE")
+@click.argument("adapter", metavar="ADAPTER")
+def explain(line: str, adapter: str) -> None:
+    """What is wrong on a problem, counted on fingers; exit code 1 if anything is."""
+    from conformance.adapter.connect import connect
+    from conformance.mistakes.explain import explained
+    from conformance.problem import Problem
+
+    problem = Problem.parse(line)
+    told = explained(connect(adapter), problem)
+    click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
+    sys.exit(0 if told is None else 1)
+
+
+@main.command()
+@click.argument("line", metavar="LINE")
+@click.argument("adapter", metavar="ADAPTER")
+def repro(line: str, adapter: str) -> None:
+    """Print a script that shows what is wrong on a problem without this package; exit code 1 if anything is."""
+    from conformance.adapter.connect import connect
+    from conformance.mistakes.reproducer import reproducer, shows
+    from conformance.problem import Problem
+
+    problem = Problem.parse(line)
+    made = reproducer(connect(adapter), problem)
+    if made is None:
+        click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
+        sys.exit(0)
+    click.echo(made.source, nl=False)
+    if not made.source:
+        click.echo(f"no script of one call shows it: {made.fault.said}", err=True)
+    elif not shows(made):
+        click.echo("this script, run alone, does not show the fault: it hangs on what came before", err=True)
+    sys.exit(1)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.py")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=10,
+    show_default=True,
+    help="seconds that one call may take",
+)
+def check(*, file: Path, timeout: float) -> None:
+    """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""
+    from conformance.learner.check import check as checked
+
+    sys.exit(checked(file, seconds=timeout, tell=lambda text: click.echo(f"{text}\n")))
+
+
+@main.command()
+@click.option("--only", default="*", metavar="GLOB", help="mistakes to try, as in 'dx-*'")
+@click.option(
+    "--pairs", type=click.IntRange(0), default=300, show_default=True, help="of mistakes made together, drawn"
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of the drawn pairs"
+)
+@click.option("--json", "as_json", is_flag=True, help="print all results as one JSON document")
+@click.option("--markdown", is_flag=True, help="print the report that is published as reports/power.md")
+def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) -> None:
+    """Is every known mistake caught?  Each is run as an implementation; exit code 1 if one survives."""
+    from conformance.mistakes.power import Power, chosen, drawn_pairs, trials
+    from conformance.report import power as report
+
+    singles = chosen(only)
+    drawn = drawn_pairs(singles, pairs, seed=seed)
+    with click.progressbar(
+        trials(singles, drawn),
+        length=len(singles) + len(drawn),
+        label="mistakes",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as tried:
+        made = Power(trials=tuple(tried), seed=seed)
+    written = report.as_json if as_json else report.as_markdown if markdown else report.rendered
+    click.echo(written(made), nl=False)
+    sys.exit(1 if made.survivors else 0)

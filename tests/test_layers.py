@@ -28,6 +28,7 @@ LAYERS = (
     "mistakes",
     "report",
     "reference",
+    "learner",
     DOORS,
 )
 LAYER_OF_DOOR = dict.fromkeys(("__main__", "cli", "pytest_plugin", "testing"), DOORS)

@@ -5,17 +5,23 @@ Where none is, the one that comes nearest over all probes: what is wrong is then
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from conformance.learner.candidates import candidates
 from conformance.learner.find import Subject
 from conformance.learner.forms import Y_FORMS, reduced, taken
-from conformance.learner.probes import PLAIN, PROBES, Meant, expected, meanings, near, padded, problem_of
+from conformance.learner.probes import (
+    CORRELATION,
+    PROBES,
+    Meant,
+    expected,
+    meanings,
+    near,
+    padded,
+    problem_of,
+)
 from conformance.learner.quiet import Failed, tried
 from conformance.learner.reading import Reading
 from conformance.learner.way import Parts, array
@@ -23,19 +29,17 @@ from conformance.problem import Geometry
 
 __all__ = ["Ahead", "read_forward"]
 
-PATIENCE = 20.0
-"""Seconds after which the other probes are not tried on further readings."""
+EXACT = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """How near y comes on one probe, and what it was taken for.  sure: the other convention is farther off.  error: if it raised."""
+    """How near y comes on one probe, and what it was taken for.  error: if the call raised."""
 
     score: float
-    meant: Meant = Meant(convention="correlation", always="none")
+    meant: Meant = CORRELATION
     form: str = "NCHW"
     part: int = 0
-    sure: bool = False
     error: BaseException | None = None
 
 
@@ -44,55 +48,64 @@ class Ahead:
     """A reading of the forward pass.
 
     exact: is it right on a probe?  score: else, how near it comes on average (`near`); others: readings that come as near.
-    sure: does its y tell one convention from the other?  error: of the first probe, if it raised.
+    error: of the first probe, if it raised.
     """
 
     reading: Reading
     exact: bool
     score: float
-    sure: bool = True
     others: tuple[Reading, ...] = ()
     error: BaseException | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """A reading, and how near it came on the probes so far."""
+
+    reading: Reading
+    seen: list[Seen] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        return sum(s.score for s in self.seen) / len(self.seen)
+
+
 def read_forward(subject: Subject, seconds: float) -> Ahead | None:
-    """The reading that fits best; None if there is no way to call it.
+    """The first reading that is right on a probe, the one that tells most before the easier ones; else the nearest on all.
+
+    Where some readings give y its size, no others are tried any further.  None: there is no way to call it.
 
     Raises:
         Late: a call took longer than so many seconds.
     """
-    tries: list[tuple[Reading, Seen]] = []
-    for reading in candidates(subject, seconds):
-        seen = _seen(reading, PLAIN, seconds)
-        if seen.score == 3:
-            return Ahead(reading=_completed(reading, [seen]), exact=True, score=3.0)
-        tries.append((reading, seen))
-    return _nearest(tries, seconds)
+    tries = [Try(reading=reading) for reading in candidates(subject, seconds)]
+    for probe in PROBES:
+        for one in tries:
+            one.seen.append(_seen(one.reading, probe, seconds))
+            if one.seen[-1].score == EXACT:
+                return Ahead(reading=_completed(one.reading, one.seen[-1]), exact=True, score=EXACT)
+        sized = [one for one in tries if one.seen[-1].score >= 1]
+        tries = sized or tries
+    return _nearest(tries) if tries else None
 
 
-def _nearest(tries: list[tuple[Reading, Seen]], seconds: float) -> Ahead | None:
-    end = time.monotonic() + PATIENCE
-    found: list[Ahead] = []
-    for reading, first in sorted(tries, key=lambda t: -t[1].score):
-        others = [_seen(reading, probe, seconds) for probe in PROBES[1:]] if time.monotonic() < end else []
-        seen = [first, *others]
-        score = sum(s.score for s in seen) / len(PROBES)
-        exact = any(s.score == 3 for s in seen)
-        sure = max(seen, key=lambda s: s.score).sure
-        found.append(Ahead(reading=_completed(reading, seen), exact=exact, score=score, sure=sure, error=first.error))
-    if not found:
-        return None
-    best = max(found, key=lambda a: a.score)
-    equal = tuple(a.reading for a in found if a.score == best.score and a is not best)
-    return replace(best, others=equal)
+def _nearest(tries: list[Try]) -> Ahead:
+    best = max(tries, key=lambda one: one.score)
+    seen = max(best.seen, key=lambda s: s.score)
+    return Ahead(
+        reading=_completed(best.reading, seen),
+        exact=False,
+        score=best.score,
+        others=tuple(one.reading for one in tries if one.score == best.score and one is not best),
+        error=best.seen[0].error,
+    )
 
 
-def _completed(reading: Reading, seen: Iterable[Seen]) -> Reading:
-    """With what the probe on which it came nearest says y is."""
-    best = max(seen, key=lambda s: s.score)
-    limits = replace(reading.limits, convention=best.meant.convention, always=best.meant.always)
-    way = replace(reading.way, y=best.part)  # type: ignore[type-var]
-    return replace(reading, way=way, y=best.form, y_part=best.part, limits=limits)
+def _completed(reading: Reading, seen: Seen) -> Reading:
+    """With what y was taken for."""
+    limits = replace(reading.limits, convention=seen.meant.convention, always=seen.meant.always)
+    way = replace(reading.way, y=seen.part)  # type: ignore[type-var]
+    return replace(reading, way=way, y=seen.form, y_part=seen.part, limits=limits)
 
 
 def _seen(reading: Reading, probe: Geometry, seconds: float) -> Seen:
@@ -101,7 +114,8 @@ def _seen(reading: Reading, probe: Geometry, seconds: float) -> Seen:
     kinds = [m for m in meanings() if m.always == "none" or not reading.way.has("pad", "options")]
     if not reading.untied:
         return _both(reading, g, kinds, seconds)
-    each = [_both(reading, padded(g, a), [m for m in kinds if m.always == a], seconds) for a in dict.fromkeys(m.always for m in kinds)]
+    by_padding = itertools.groupby(kinds, key=lambda m: m.always)
+    each = [_both(reading, padded(g, always), list(same), seconds) for always, same in by_padding]
     return max(each, key=lambda s: s.score)
 
 
@@ -123,19 +137,16 @@ def _compared(reading: Reading, g: Geometry, kinds: list[Meant], seconds: float)
     came = tried(lambda: reading.way.forward(values), seconds)
     if isinstance(came, Failed):
         return Seen(score=0.0, error=came.error)
-    found = list(_kinds(reading, g, came, kinds))
-    best = max(found, key=lambda s: s.score, default=Seen(score=0.0))
-    equal = {s.meant.convention for s in found if s.score == best.score}
-    return replace(best, sure=len(equal) == 1)
+    return max(_kinds(reading, g, came, kinds), key=lambda s: s.score, default=Seen(score=0.0))
 
 
 def _kinds(reading: Reading, g: Geometry, came: Parts, kinds: list[Meant]) -> Iterator[Seen]:
+    """Every part of what came back taken for every y that may be meant, in every form that has as many axes."""
     forms = sorted(Y_FORMS, key=lambda form: form != reading.x)
-    for part, (_, value) in enumerate(came):
-        a = array(value)
-        for meant in kinds if a is not None else ():
-            right = expected(replace(padded(g, meant.always) if meant.always != "none" else g, convention=meant.convention))["y"]
-            for form in forms:
-                if len(form) == a.ndim:
-                    score = near(taken(a, "NCHW", form), right)
-                    yield Seen(score=score - 0.1 * (meant.always == "full"), meant=meant, form=form, part=part)
+    arrays = [(part, a) for part, (_, value) in enumerate(came) if (a := array(value)) is not None]
+    for (part, a), meant in itertools.product(arrays, kinds):
+        right = expected(replace(padded(g, meant.always), convention=meant.convention))["y"]
+        for form in forms:
+            if len(form) == a.ndim:
+                score = near(taken(a, "NCHW", form), right) - 0.1 * (meant.always == "full")
+                yield Seen(score=score, meant=meant, form=form, part=part)

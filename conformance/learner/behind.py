@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conformance.learner.calling import BACKWARD, callings
 from conformance.learner.find import Plain, Subject
@@ -31,7 +30,7 @@ MEAN = 2.9
 class Behind:
     """A way with a backward pass, the gradients that were seen in what it returns, and how near each comes.
 
-    probe: the number of the first that it answers.  error: of the first, if it raised.
+    parts: how many it returns.  probe: the number of the first that it answers.  named: is its name one of a backward pass?
     """
 
     way: Way
@@ -40,7 +39,6 @@ class Behind:
     parts: int = 0
     probe: int = len(PROBES)
     named: bool = True
-    error: BaseException | None = None
 
     @property
     def worth(self) -> tuple[int, float]:
@@ -49,8 +47,10 @@ class Behind:
 
 def read_backward(subject: Subject, reading: Reading, seconds: float) -> Behind | None:
     """The backward pass that fits best, of one function or of several that have a gradient each; None if there is none."""
-    ways = _of_functions(subject, reading.way) if isinstance(subject, Plain) else _of_class(subject, reading.way)
-    best = [max(map(lambda way: _tried(way, reading, seconds), same), key=lambda b: b.worth) for same in ways]
+    ways = (
+        _of_functions(subject, reading.way) if isinstance(subject, Plain) else _of_class(subject, reading.way)
+    )
+    best = [max((_tried(way, reading, seconds) for way in same), key=lambda b: b.worth) for same in ways]
     useful = [b for b in best if b.named or min(b.scores.values(), default=0) >= MEAN]
     useful.sort(key=lambda b: b.worth, reverse=True)
     return _joined(useful, reading) if useful else None
@@ -60,14 +60,16 @@ def _of_functions(subject: Plain, way: Any) -> Iterator[list[Way]]:
     """The ways of calling each function."""
     for name, function in subject.backs:
         given = list(callings(function, BACKWARD, ("delta",)))
-        same: list[Way] = [replace(way, backs=(Function(name=name, function=function, calling=c),)) for c in given]
+        same: list[Way] = [
+            replace(way, backs=(Function(name=name, function=function, calling=c),)) for c in given
+        ]
         if same:
             yield same
 
 
 def _of_class(subject: Any, way: Any) -> Iterator[list[Way]]:
     for name, function in subject.backs:
-        same: list[Way] = [replace(way, back=(name, c)) for c in callings(function, BACKWARD, ("delta",))]
+        same: list[Way] = [replace(way, back=(name, c), made={}) for c in callings(function, BACKWARD, ("delta",))]
         if same:
             yield same
 
@@ -85,22 +87,24 @@ def _joined(found: list[Behind], reading: Reading) -> Behind:
             gradients |= {q: replace(more.gradients[q], part=more.gradients[q].part + parts) for q in new}
             scores |= {q: more.scores[q] for q in new}
             parts += more.parts
-    return replace(first, way=replace(first.way, backs=backs), gradients=gradients, scores=scores, parts=parts)
+    return replace(
+        first, way=replace(first.way, backs=backs), gradients=gradients, scores=scores, parts=parts
+    )
 
 
 # ---- one way ----
 def _tried(way: Way, reading: Reading, seconds: float) -> Behind:
     """On the first probe that it answers."""
     named = is_backward(_back_name(way))
-    error: BaseException | None = None
     for number, probe in enumerate(PROBES):
         g = meant(reading, probe)
         came, way = _answer(way, reading, g, seconds)
         if not isinstance(came, Failed):
             gradients, scores = _taken_for(reading, g, came)
-            return Behind(way=way, gradients=gradients, scores=scores, parts=len(came), probe=number, named=named, error=error)
-        error = error or came.error
-    return Behind(way=way, gradients=_usual(reading), named=named, error=error)
+            return Behind(
+                way=way, gradients=gradients, scores=scores, parts=len(came), probe=number, named=named
+            )
+    return Behind(way=way, gradients=_usual(reading), named=named)
 
 
 def _back_name(way: Way) -> str:
@@ -111,17 +115,15 @@ def _back_name(way: Way) -> str:
 
 def _usual(reading: Reading) -> dict[str, Gradient]:
     """What a backward pass that never answers is expected to return."""
-    names = GRADIENTS if reading.b is not None else GRADIENTS[:2]
-    if isinstance(reading.way, Layer):
-        names = ("dx",)
-    return {q: Gradient(part=k, form=_form(reading, q)) for k, q in enumerate(names)}
+    count = 1 if isinstance(reading.way, Layer) else 2 if reading.b is None else 3
+    return {q: Gradient(part=k, form=_form(reading, q)) for k, q in enumerate(GRADIENTS[:count])}
 
 
 def _answer(way: Way, reading: Reading, g: Geometry, seconds: float) -> tuple[Any, Way]:
     """What comes back, and the way itself: a layer that was seen to update its kernel is asked as such."""
     came = _asked(way, reading, g, seconds)
     if isinstance(way, Layer) and not isinstance(came, Failed) and _moved(way, reading, g):
-        way = replace(way, updates=True)
+        way = replace(way, updates=True, made={})
         came = _asked(way, reading, g, seconds)
     return came, way
 
@@ -147,24 +149,34 @@ def _taken_for(reading: Reading, g: Geometry, came: Parts) -> tuple[dict[str, Gr
         total = sum(seen[q][k][0] for q, k in zip(wanted, dealt, strict=True) if k is not None)
         if total > best[0] + 1e-9:
             best = (total, dealt)
-    chosen = {q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] >= 0.4}
-    return {q: gradient for q, (_, gradient) in chosen.items()}, {q: score for q, (score, _) in chosen.items()}
+    chosen = {
+        q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] >= 0.4
+    }
+    return {q: gradient for q, (_, gradient) in chosen.items()}, {
+        q: score for q, (score, _) in chosen.items()
+    }
 
 
-def _seen(reading: Reading, g: Geometry, quantity: str, part: int, name: str, value: Any) -> tuple[float, Gradient]:
+def _seen(
+    reading: Reading, g: Geometry, quantity: str, part: int, name: str, value: Any
+) -> tuple[float, Gradient]:
     """How near a part comes to a gradient, and in which form."""
     a, right = array(value), expected(g)[quantity]
-    called = quantity_of(name) if name else None
-    bonus = 0.25 * (called == quantity) - 0.5 * (called is not None and called != quantity)
     found = [(0.0, Gradient(part=part, form=_form(reading, quantity)))]
-    for form in _forms(reading, quantity) if a is not None else ():
-        if a.ndim == len(form):
-            own = taken(a, reading.own(quantity), form)
-            found.append((near(own, right), Gradient(part=part, form=form)))
-            if g.batch > 1 and near(own * g.batch, right) == 3:
-                found.append((MEAN, Gradient(part=part, form=form, mean=True)))
+    forms = [form for form in _forms(reading, quantity) if a is not None and a.ndim == len(form)]
+    for form in forms:
+        own = taken(np.asarray(a), reading.own(quantity), form)
+        found.append((near(own, right), Gradient(part=part, form=form)))
+        if g.batch > 1 and near(own * g.batch, right) == 3:
+            found.append((MEAN, Gradient(part=part, form=form, mean=True)))
     score, gradient = max(found, key=lambda f: f[0])
-    return (score + bonus if score else 0.0), gradient
+    return (score + _said(name, quantity) if score else 0.0), gradient
+
+
+def _said(name: str, quantity: str) -> float:
+    """What a part's own name is worth, if it has one: enough to choose between two that come equally near."""
+    called = quantity_of(name) if name else None
+    return 0.0 if called is None else 0.25 if called == quantity else -0.5
 
 
 def _form(reading: Reading, quantity: str) -> str:

@@ -17,9 +17,50 @@ from conformance.problem import Geometry
 
 __all__ = ["BACKWARD", "CONSTRUCTOR", "FORWARD", "Calling", "Options", "Values", "callings"]
 
-FORWARD = ("x", "w", "b", "stride", "pad", "mode", "options", "kernel", "channels", "maps", "x_shape", "w_shape")
-BACKWARD = ("delta", "x", "w", "b", "cache", "stride", "pad", "mode", "options", "lr", "y", "kernel", "x_shape", "w_shape")
-CONSTRUCTOR = ("channels", "maps", "kernel", "stride", "pad", "mode", "x_shape", "w", "b", "lr", "options", "w_shape")
+FORWARD = (
+    "x",
+    "w",
+    "b",
+    "stride",
+    "pad",
+    "mode",
+    "options",
+    "kernel",
+    "channels",
+    "maps",
+    "x_shape",
+    "w_shape",
+)
+BACKWARD = (
+    "delta",
+    "x",
+    "w",
+    "b",
+    "cache",
+    "stride",
+    "pad",
+    "mode",
+    "options",
+    "lr",
+    "y",
+    "kernel",
+    "x_shape",
+    "w_shape",
+)
+CONSTRUCTOR = (
+    "channels",
+    "maps",
+    "kernel",
+    "stride",
+    "pad",
+    "mode",
+    "x_shape",
+    "w",
+    "b",
+    "lr",
+    "options",
+    "w_shape",
+)
 """The roles that parameters may have, in the order in which they are dealt out to names that say nothing."""
 
 MOST = 120

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from conformance.learner.calling import CONSTRUCTOR, FORWARD, Calling, Values, callings
+from conformance.learner.calling import CONSTRUCTOR, FORWARD, Values, callings
 from conformance.learner.find import Class, Plain, Subject
 from conformance.learner.forms import BIASES, LAYOUTS, OWN, UNTIED, given, reduced, sizes_in
 from conformance.learner.limits import Limits
@@ -84,7 +85,7 @@ def _of_layer(layer: Layer, x: str, w: str, seconds: float) -> Iterator[Reading]
         fitted = fitting(g, **dict(fixed))
         if fitted is not None:
             for b_slot, bias in _bias_of(layer, made, fitted, w):
-                yield _reading(replace(layer, w=slot, b=b_slot), x, w, bias, fixed)
+                yield _reading(replace(layer, w=slot, b=b_slot, made={}), x, w, bias, fixed)
 
 
 def _values(g: Geometry, x: str, w: str) -> Values:
@@ -93,10 +94,12 @@ def _values(g: Geometry, x: str, w: str) -> Values:
     return Values(g=g, arrays=arrays, options=options(g))
 
 
-def _kernels(layer: Layer, made: Any, g: Geometry, w: str) -> Iterator[tuple[Slot | None, tuple[tuple[str, Any], ...]]]:
+def _kernels(
+    layer: Layer, made: Any, g: Geometry, w: str
+) -> Iterator[tuple[Slot | None, tuple[tuple[str, Any], ...]]]:
     """(where w is kept, what of the geometry it fixes)."""
     if layer.has("w"):
-        yield None, ()
+        yield from ((slot, ()) for slot in _given(layer, made, "w"))
         return
     for slot, value in slots(made, "w"):
         if value is None:
@@ -105,6 +108,12 @@ def _kernels(layer: Layer, made: Any, g: Geometry, w: str) -> Iterator[tuple[Slo
             fixed = _fixed(layer, g, dict(zip(w, value.shape, strict=True)))
             if fixed is not None:
                 yield slot, fixed
+
+
+def _given(layer: Layer, made: Any, role: str) -> list[Slot | None]:
+    """Where it keeps what it is given: with that it can be used again and again; else a new one is made for every call."""
+    kept = [slot for slot, value in slots(made, role) if isinstance(value, np.ndarray)]
+    return [*(kept[:1] if layer.maker.has(role) else []), None]
 
 
 def _fixed(layer: Layer, g: Geometry, sizes: dict[str, int]) -> tuple[tuple[str, Any], ...] | None:
@@ -120,7 +129,7 @@ def _fixed(layer: Layer, g: Geometry, sizes: dict[str, int]) -> tuple[tuple[str,
 def _bias_of(layer: Layer, made: Any, g: Geometry, w: str) -> Iterator[tuple[Slot | None, Bias]]:
     """(where b is kept, its form)."""
     if layer.has("b"):
-        yield from ((None, bias) for bias in _biases(w))
+        yield from itertools.product(_given(layer, made, "b"), _biases(w))
         return
     there = next(slots(made, "b"), None)
     if there is None:
@@ -128,12 +137,12 @@ def _bias_of(layer: Layer, made: Any, g: Geometry, w: str) -> Iterator[tuple[Slo
         return
     slot, value = there
     for bias in _biases(w):
-        if not isinstance(value, np.ndarray) or value.shape in set(_b_shapes(g, *bias)):
+        if not isinstance(value, np.ndarray) or value.shape in _b_shapes(g, bias):
             yield slot, bias
 
 
-def _b_shapes(g: Geometry, form: str | None, untied: bool) -> Iterator[tuple[int, ...]]:
-    own = "CHW" if untied else "C"
-    for always in ("none", "half", "full") if untied else ("none",):
-        shape = (g.maps, *padded(g, always).output) if untied else (g.maps,)
-        yield sizes_in(shape, own, form or "")
+def _b_shapes(g: Geometry, bias: Bias) -> set[tuple[int, ...]]:
+    """The shapes of a bias in a form, whatever is always padded."""
+    form, untied = bias
+    outputs = {padded(g, always).output for always in ("none", "half", "full")} if untied else {()}
+    return {sizes_in((g.maps, *output), "CHW" if untied else "C", form or "") for output in outputs}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conformance.adapter.probe import inferred
 from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
-from conformance.engine.judgement import Status
+from conformance.engine.judgement import Judgement, Status
 from conformance.learner.choose import Chosen, chosen
 from conformance.learner.load import load
 from conformance.learner.quiet import Late
@@ -22,43 +21,49 @@ from conformance.learner.whole import LEFT_OUT, Whole, whole
 from conformance.report.table import seen
 from conformance.spec import REGISTRY
 
-__all__ = ["Verdict", "check"]
+__all__ = ["check"]
 
 WIDTH = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What to print.  exit_code: 0 right, 1 wrong, 3 the run broke its own rules."""
+def check(path: Path, *, seconds: float, tell: Callable[[str], None]) -> int:
+    """Judge the layer of a file, in which a call may take so many seconds; `tell` is given one paragraph after the other.
 
-    text: str
-    exit_code: int
-
-
-def check(path: Path, *, seconds: float) -> Verdict:
-    """Judge the layer of a file; a call may take so many seconds.
+    Returns:
+        0: it is right.  1: it is wrong.  3: the reading of it breaks the rules of an adapter.
 
     Raises:
-        NothingToCheck: there is none, or the file cannot be imported.
+        NothingToCheck: it holds no layer, or cannot be imported.
     """
     module = load(path, seconds)
     try:
         found = chosen(module, seconds)
     except Late as name:
-        text = f"{name} did not answer within {seconds:g} s on a single small image: does one of its loops never end?"
-        return Verdict(text=f"{text}\n\n{path.name} is wrong: it does not come to an end.\n", exit_code=1)
-    parts = [_read(path, found)]
-    session = Session(Learned(found.layer.reading), path.name, time_limit=seconds)
-    code = session.adapter.reading.dtype
-    session.inferred[code] = inferred(session, code)
-    walked = list(walk(session, found.layer.reading))
-    parts.append("\n".join(map(_line, walked)))
-    if walked[-1].broken is not None:
-        parts += _broken(session, found.layer.reading, walked, path)
-        return Verdict(text="\n\n".join(parts) + "\n", exit_code=1)
-    done = whole(session, found.layer.reading)
-    parts += _whole(done, path.name)
-    return Verdict(text="\n\n".join(parts) + "\n", exit_code=done.report.exit_code())
+        tell(
+            _wrapped(
+                f"{name} did not answer within {seconds:g} s on one small image: does one of its loops never end?"
+            )
+        )
+        tell(f"{path.name} is wrong: it does not come to an end.")
+        return 1
+    tell(_read(path, found))
+    reading = found.layer.reading
+    session = Session(Learned(reading), path.name, time_limit=seconds)
+    session.inferred[reading.dtype] = inferred(session, reading.dtype)
+    walked = list(walk(session, reading))
+    tell("\n".join(map(_line, walked)))
+    fault = walked[-1].broken
+    if fault is not None:
+        _each(tell, _broken(session, reading, walked, fault, path))
+        return 1
+    done = whole(session, reading)
+    _each(tell, _whole(done, path.name))
+    return done.report.exit_code()
+
+
+def _each(tell: Callable[[str], None], paragraphs: Iterator[str]) -> None:
+    for text in paragraphs:
+        tell(text)
 
 
 def _read(path: Path, found: Chosen) -> str:
@@ -72,20 +77,23 @@ def _read(path: Path, found: Chosen) -> str:
 
 
 def _line(walked: Walked) -> str:
-    word = "ok   " if walked.broken is None else "WRONG"
-    count = f"{walked.problems} problem{'s' if walked.problems != 1 else ''}" if walked.broken is None else walked.broken.clause
-    return f"{word}  {walked.step.title:<22}{count}"
+    if walked.broken is not None:
+        return f"WRONG  {walked.step.title:<22}{walked.broken.clause}"
+    return f"ok     {walked.step.title:<22}{walked.problems} problem{'s' if walked.problems != 1 else ''}"
 
 
-def _broken(session: Session, reading: Reading, walked: list[Walked], path: Path) -> Iterator[str]:
+def _broken(
+    session: Session, reading: Reading, walked: list[Walked], fault: Judgement, path: Path
+) -> Iterator[str]:
     """The step that stopped it: what went wrong, what to read, what was not looked at."""
-    last = walked[-1]
-    yield from broken(session, reading, last, path)
-    yield _wrapped(to_read(last.broken.clause))
+    step = walked[-1].step
+    yield from broken(session, reading, step.quantity, fault, path)
+    yield _wrapped(to_read(fault.clause))
     left = [step.title for step in offered(reading)][len(walked) :]
     if left:
         yield _wrapped(f"Not looked at yet: {', '.join(left)}.")
-    yield f"{path.name} is wrong: {last.step.title}."
+    said = "it raises" if fault.status is Status.CRASHED else "it is not right"
+    yield f"{path.name} is wrong: {said} in the step {step.name}."
 
 
 def _whole(done: Whole, name: str) -> Iterator[str]:
@@ -97,7 +105,9 @@ def _whole(done: Whole, name: str) -> Iterator[str]:
     yield f"{'ok   ' if conforms else 'WRONG'}  {'everything else':<22}{count}"
     yield from map(_finding, report.findings)
     yield from (_wrapped(f"doctor: {remark.text}") for _, remark in report.remarks if not remark.ok)
-    yield _wrapped(_verdict(done, name) + f" {LEFT_OUT} (operands of a wrong size are refused) was not asked.")
+    yield _wrapped(
+        _verdict(done, name) + f" {LEFT_OUT} (operands of a wrong size are refused) was not asked."
+    )
 
 
 def _verdict(done: Whole, name: str) -> str:
@@ -107,14 +117,22 @@ def _verdict(done: Whole, name: str) -> str:
     aside = f", {len(rows) - len(met)} do not apply to what it offers" if len(rows) > len(met) else ""
     if done.report.exit_code() == 0:
         return f"{name} conforms: {held} of {len(met)} clauses hold{aside}."
-    return f"{name} does not conform: {sum(row.status.failed for row in met)} of {len(met)} clauses fail{aside}."
+    return (
+        f"{name} does not conform: {sum(row.status.failed for row in met)} of {len(met)} clauses fail{aside}."
+    )
 
 
 def _finding(finding: Finding) -> str:
-    said = [f"{finding.clause} ({finding.severity}): {REGISTRY[finding.clause].text}", f"    on {finding.problem}"]
+    said = [
+        f"{finding.clause} ({finding.severity}): {REGISTRY[finding.clause].text}",
+        f"    on {finding.problem}",
+    ]
     said += [f"    {text}" for text in (seen(finding.judgement), finding.diagnosis, finding.hint) if text]
+    said.append(f"    to read: `conformance spec {finding.clause}`")
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="      ") for line in said)
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
-import inspect
 
 from conformance.learner.load import own
 from conformance.learner.way import methods
@@ -56,7 +55,12 @@ def subjects(module: ModuleType) -> list[Subject]:
     there = [(name, value) for name, value in own(module) if not name.startswith("__")]
     plain = [(name, value) for name, value in there if not inspect.isclass(value) and not is_other(name)]
     found: list[Subject] = list(_plain(plain))
-    found += [c for name, value in there if inspect.isclass(value) and not is_other(name) for c in _class(name, value)]
+    found += [
+        c
+        for name, value in there
+        if inspect.isclass(value) and not is_other(name)
+        for c in _class(name, value)
+    ]
     return sorted(found, key=lambda s: (not s.likely, not s.whole, -_weight(s.name)))
 
 

@@ -33,10 +33,10 @@ PADDINGS: dict[str, Callable[[int, int, int], tuple[int, int]]] = {
 class Limits:
     """Each field says what the code takes; the defaults restrict least.
 
-    x, w: the forms of both: an axis that one leaves out has one entry.  pad: a padding may be asked for, by a number; or by a
-    word, which means ``mode``.  always: the padding that it adds of itself (both: of `PADDINGS`).  fixed: fields of a geometry that
-    cannot be chosen.  divides: is a stride that leaves a remainder refused?  halves: are gradients divided by the batch?
-    Then only batches of 2^k items are put to it, which division does not round.
+    x, w: the forms of both: an axis that one leaves out has one entry.  pad: a padding may be asked for, by a number; or by
+    a word, which means `mode`.  always: the padding that it adds of itself (both: names of `PADDINGS`).  fixed: fields of a
+    geometry that cannot be chosen.  divides: is a stride that leaves a remainder refused?  halves: are gradients divided by
+    the batch?  Then batches have 2^k items, which division does not round.
     """
 
     x: str = "NCHW"
@@ -95,7 +95,9 @@ class Limits:
         grown = [(max(i, k - lo - hi), k - lo - hi, s) for i, k, s, (lo, hi) in axes]
         if self.divides:
             grown = [(i + (least - i) % s, least, s) for i, least, s in grown]
-        return (max(i for i, _, _ in grown),) * g.rank if self.square_images else tuple(i for i, _, _ in grown)
+        return (
+            (max(i for i, _, _ in grown),) * g.rank if self.square_images else tuple(i for i, _, _ in grown)
+        )
 
     def _padding(self, g: Geometry, size: Ints, kernel: Ints, stride: Ints) -> tuple[tuple[int, int], ...]:
         if self.pad and not self.mode:

@@ -16,10 +16,10 @@ from conformance.learner.quiet import ASKS, Failed, Late, place, tried
 
 __all__ = ["NothingToCheck", "load", "own"]
 
-MAIN = "put what trains, tests or asks under if __name__ == '__main__':"
+MAIN = "put what is no definition under `if __name__ == '__main__':`"
 
 
-class NothingToCheck(UserError):
+class NothingToCheck(UserError):  # noqa: N818  (named for what happened)
     """The file holds nothing that can be judged; says why, in one sentence."""
 
     fault = "file"
@@ -46,7 +46,7 @@ def load(path: Path, seconds: float) -> ModuleType:
         outcome = tried(lambda: spec.loader.exec_module(module), seconds)  # type: ignore[union-attr]
     except Late:
         raise NothingToCheck(
-            f"importing {path.name} does not end within {seconds:g} s: {MAIN.replace('asks', 'loops')}"
+            f"{path.name} is not imported within {seconds:g} s: does it train, or loop forever?  Then {MAIN}"
         ) from None
     finally:
         _forget(path.parent, before)
@@ -69,14 +69,14 @@ def _told(error: BaseException, path: Path) -> str:
         file = Path(error.filename or path).name
         return f"{file} has a syntax error in line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     file, line, text = place(error, path.parent)
-    at = f"line {line} of {file or path.name} ({text})"
+    at = f"in line {line}{f' of {file}' if file != path.name else ''} ({text})"
     if isinstance(error, ModuleNotFoundError):
-        return f"{path.name} needs the module {error.name}, which is not installed here: {at}"
+        return f"{path.name} needs the module {error.name}, which is not installed here, {at}"
     if isinstance(error, EOFError) and ASKS in str(error):
-        return f"importing {path.name} asks for input(): {at}; {MAIN}"
+        return f"{path.name} asks for input() when it is imported, {at}: {MAIN}"
     if isinstance(error, SystemExit):
-        return f"importing {path.name} ends the program: {at}; {MAIN}"
-    return f"importing {path.name} raises {type(error).__name__}: {error}: {at}"
+        return f"{path.name} ends the program when it is imported, {at}: {MAIN}"
+    return f"{path.name} raises {type(error).__name__} when it is imported, {at}: {error}"
 
 
 def own(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -16,9 +16,10 @@ from conformance.learner.limits import PADDINGS
 from conformance.learner.reading import Reading
 from conformance.oracle.vectorised import Layer
 from conformance.problem import Geometry, Problem
+from conformance.problem.geometry import CONVENTIONS
 
 __all__ = [
-    "CONVENTIONS", "PLAIN", "PROBES", "Meant", "expected", "fitting", "meanings", "meant", "near", "operands_of", "padded",
+    "CORRELATION", "PLAIN", "PROBES", "Meant", "expected", "fitting", "meanings", "meant", "near", "operands_of", "padded",
     "problem_of",
 ]  # fmt: skip
 
@@ -37,8 +38,6 @@ PROBES = (
 )
 """From the one that tells most to the one that is easiest to get right."""
 
-CONVENTIONS = ("correlation", "convolution")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Meant:
@@ -48,15 +47,20 @@ class Meant:
     always: str
 
 
+CORRELATION = Meant(convention="correlation", always="none")
+
+
 def meanings() -> Iterator[Meant]:
-    """All of them, the usual ones first.  (With stride 1 and an odd kernel, one padding stands for all that keep the size.)"""
+    """All of them, the usual ones first: with stride 1 and an odd kernel, one padding stands for all that keep the size."""
     for always in ("none", "half", "full"):
         for convention in CONVENTIONS:
             yield Meant(convention=convention, always=always)
 
 
 def padded(g: Geometry, always: str) -> Geometry:
-    """The geometry with what is always padded."""
+    """The geometry with what is always padded; as it is, if that is nothing."""
+    if always == "none":
+        return g
     rule = PADDINGS[always]
     return replace(g, padding=tuple(rule(*axis) for axis in zip(g.size, g.kernel, g.stride, strict=True)))
 
@@ -86,7 +90,7 @@ def expected(g: Geometry) -> dict[str, Any]:
 
 
 def near(got: Array | None, right: Array) -> float:
-    """3: the same integers.  1 to 2: the shape is right, and this share of the elements.  0.5: as many axes.  0: none of it."""
+    """3: the same integers.  1 to 2: the shape is right, and so is this share of the elements.  Less: the shape is wrong."""
     if got is None:
         return 0.0
     if got.shape != right.shape:
@@ -96,6 +100,7 @@ def near(got: Array | None, right: Array) -> float:
 
 
 def fitting(g: Geometry, **changes: Any) -> Geometry | None:
+    """The geometry, changed; None if it is impossible."""
     try:
         return replace(g, **changes)
     except GeometryError:

@@ -22,17 +22,18 @@ __all__ = ["ASKS", "Failed", "Late", "deliberate", "place", "quietly", "tried"]
 ASKS = "it asks for input(), and nobody is there to answer"
 
 
+OURS = Path(__file__).parents[1]
+
+
 class Late(Exception):  # noqa: N818  (a record of what did not come)
     """It did not come back in time."""
 
 
-class _Nobody(io.StringIO):
-    """Standard input that ends at once."""
+class _Nobody(io.TextIOBase):
+    """Standard input of nobody."""
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
         raise EOFError(ASKS)
-
-    read = readline
 
 
 @contextlib.contextmanager
@@ -71,7 +72,7 @@ def tried(call: Callable[[], Any], seconds: float) -> Any:
             return call()
     except Overdue:
         raise Late from None
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a learner's code raises is told)
         return Failed(error=error)
 
 
@@ -82,9 +83,16 @@ def place(error: BaseException, folder: Path | None = None) -> tuple[str, int, s
     if not inside:
         return "", 0, ""
     last = inside[-1]
-    return Path(last.filename).name, last.lineno or 0, linecache.getline(last.filename, last.lineno or 0).strip()
+    return (
+        Path(last.filename).name,
+        last.lineno or 0,
+        linecache.getline(last.filename, last.lineno or 0).strip(),
+    )
 
 
 def deliberate(error: BaseException) -> bool:
-    """Did the code refuse (``raise``, ``assert``), or did it break?"""
-    return place(error)[2].startswith(("raise", "assert"))
+    """Did the code itself refuse (``raise``, ``assert``), or did it, or what it called, break?"""
+    frames = [Path(f.filename) for f in traceback.extract_tb(error.__traceback__)]
+    foreign = [f for f in frames if OURS not in f.parents]
+    own = bool(foreign) and foreign[-1].parent == foreign[0].parent
+    return own and place(error)[2].startswith(("raise", "assert"))

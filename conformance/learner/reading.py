@@ -66,7 +66,9 @@ class Reading:
         if operands.get("b") is None and self.b is not None:
             shape = (g.maps, *g.output) if self.untied else (g.maps,)
             operands["b"] = np.zeros(shape, operands["x"].dtype)
-        arrays = {name: given(a, self.own(name), self.form(name)) for name, a in operands.items() if a is not None}
+        arrays = {
+            name: given(a, self.own(name), self.form(name)) for name, a in operands.items() if a is not None
+        }
         return Values(g=g, arrays=arrays, options=options(g))
 
     def y_of(self, came: Parts) -> Array:
@@ -126,7 +128,8 @@ class Learned(Adapter):
             came = self.reading.way.backward(self.reading.values(g, x=x, w=w, b=b, delta=delta))
         known = self.reading.gradients
         return tuple(
-            self._stored(self.reading.gradient_of(q, came, g.batch)) if q in known else None for q in ("dx", "dw", "db")
+            self._stored(self.reading.gradient_of(q, came, g.batch)) if q in known else None
+            for q in ("dx", "dw", "db")
         )
 
     def _stored(self, a: Array) -> Array:

@@ -27,7 +27,12 @@ def assumptions(seen: Understood) -> Iterator[str]:
     """One sentence each, without a full stop."""
     reading = seen.reading
     yield _arrays(reading)
-    yield CONVENTION[reading.limits.convention] + ("" if seen.sure else ", if I had to guess: y is neither")
+    if not seen.score:
+        yield "but whatever order of axes I tried, it raised"
+        return
+    yield CONVENTION[reading.limits.convention] + (
+        "" if seen.exact else " (a guess: y is wrong in either case)"
+    )
     yield from _returned(reading)
     yield from _conventions(reading)
     yield from _limits(reading)
@@ -36,9 +41,13 @@ def assumptions(seen: Understood) -> Iterator[str]:
 
 def _arrays(reading: Reading) -> str:
     """The axes of all operands, as the learner has them."""
-    said = [f"x is {named('x', reading.x)}", f"w is {named('w', reading.w)}"]
-    said += [f"b is {named('b', reading.b)}"] if reading.b is not None else ["there is no bias"]
-    return ", ".join([*said, f"y is {named('y', reading.y)}"])
+    return _axes(reading) + (
+        f", b is {named('b', reading.b)}" if reading.b is not None else "; there is no bias"
+    )
+
+
+def _axes(reading: Reading) -> str:
+    return f"x is {named('x', reading.x)}, w is {named('w', reading.w)}, y is {named('y', reading.y)}"
 
 
 def _returned(reading: Reading) -> Iterator[str]:
@@ -68,7 +77,9 @@ def _conventions(reading: Reading) -> Iterator[str]:
     if reading.limits.always != "none":
         yield ALWAYS[reading.limits.always]
     if reading.dtype != "f64":
-        yield {"f32": "it computes in float32", "f16": "it computes in float16"}.get(reading.dtype, reading.dtype)
+        yield {"f32": "it computes in float32", "f16": "it computes in float16"}.get(
+            reading.dtype, reading.dtype
+        )
 
 
 def _are(quantities: list[str]) -> str:
@@ -77,16 +88,25 @@ def _are(quantities: list[str]) -> str:
 
 def _limits(reading: Reading) -> Iterator[str]:
     limits = reading.limits
-    lacking = [word for word, has in (("stride", limits.stride), ("padding", limits.pad or limits.always != "none")) if not has]
+    lacking = [
+        word
+        for word, has in (("stride", limits.stride), ("padding", limits.pad or limits.always != "none"))
+        if not has
+    ]
     if lacking:
         yield f"it takes no {' and no '.join(lacking)}"
-    if limits.stride or (limits.pad and not limits.mode):
-        yield f"one {' and one '.join(w for w, has in (('stride', limits.stride), ('padding', limits.pad)) if has)} for both axes"
+    numbers = [
+        word for word, has in (("stride", limits.stride), ("padding", limits.pad and not limits.mode)) if has
+    ]
+    if numbers:
+        yield f"one {' and one '.join(numbers)} for both axes"
+    if limits.mode:
+        yield "padding is asked for by a word, 'valid' or 'same'"
     fixed = dict(limits.fixed)
     if "kernel" in fixed:
         yield f"its kernels are {fixed['kernel'][0]}x{fixed['kernel'][1]}, no others"
     trials = (
-        (limits.square_kernels, "its kernels are square"),
+        (limits.square_kernels, "its kernels are square (they can be no others, or it raises)"),
         (limits.odd_kernels, "it refuses kernels of even size"),
         (limits.square_images, "its images are square"),
         (limits.divides, "it refuses sizes that the stride does not divide"),
@@ -95,8 +115,11 @@ def _limits(reading: Reading) -> Iterator[str]:
 
 
 def _doubts(seen: Understood) -> Iterator[str]:
-    """Readings that fit no worse."""
-    own = _arrays(seen.reading)
-    others = dict.fromkeys(text for other in seen.others if (text := _arrays(other)) != own)
-    if others:
-        yield "no reading makes y right; these fit as well: " + "; or ".join(list(others)[:3])
+    """What does not go together, and readings that fit no worse."""
+    if seen.uneven:
+        other = {"dw": "db", "db": "dw"}[seen.uneven]
+        yield f"{seen.uneven} is divided by the number of images and {other} is not: I take both to be meant as sums"
+    own = _axes(seen.reading)
+    others = list(dict.fromkeys(text for other in seen.others if (text := _axes(other)) != own))
+    if others and not seen.exact:
+        yield f"y is right in no reading, and these fit as well: {'; or '.join(others[:3])}"

@@ -13,7 +13,6 @@ from conformance.engine.judgement import Judgement, Status
 from conformance.learner.forms import named, sizes_in
 from conformance.learner.quiet import Failed, place, tried
 from conformance.learner.reading import Reading
-from conformance.learner.steps import Walked
 from conformance.mistakes.explain import explained
 from conformance.problem import Problem
 from conformance.spec import REGISTRY
@@ -21,16 +20,15 @@ from conformance.spec import REGISTRY
 __all__ = ["broken", "to_read"]
 
 
-def broken(session: Session, reading: Reading, walked: Walked, path: Path) -> Iterator[str]:
-    """Paragraphs."""
-    judgement = walked.broken
-    if judgement is None:
-        return
+def broken(
+    session: Session, reading: Reading, quantity: str, judgement: Judgement, path: Path
+) -> Iterator[str]:
+    """What went wrong, in paragraphs."""
     problem = Problem.parse(judgement.problem)
     if judgement.status is Status.CRASHED:
-        yield _crash(reading, problem, walked.step.quantity, path)
+        yield _crash(reading, problem, quantity, path)
     elif judgement.status is not Status.FAIL:
-        yield f"On {problem}: {judgement.note}."
+        yield f"{path.name} on {problem}\n    {judgement.note}"
     else:
         yield from _shapes(reading, judgement, problem)
         yield (explained(session, problem) or judgement.note).rstrip("\n")
@@ -42,7 +40,7 @@ def _shapes(reading: Reading, judgement: Judgement, problem: Problem) -> Iterato
     own, form = reading.own(quantity), reading.form(quantity)
     if judgement.index is not None or own == form:
         return
-    came, part = _again(reading, problem, quantity), part_of(reading, quantity)
+    came, part = _again(reading, problem, quantity), _part(reading, quantity)
     if not isinstance(came, Failed):
         right = sizes_in(problem.geometry.shape_of(quantity) or (), own, form)
         got = np.shape(came[part][1])
@@ -53,7 +51,7 @@ def _shapes(reading: Reading, judgement: Judgement, problem: Problem) -> Iterato
 LIKE = {"y": "y", "dx": "x", "dw": "w", "db": "b"}
 
 
-def part_of(reading: Reading, quantity: str) -> int:
+def _part(reading: Reading, quantity: str) -> int:
     return reading.y_part if quantity == "y" else reading.gradients[quantity].part
 
 
@@ -61,10 +59,10 @@ def _crash(reading: Reading, problem: Problem, quantity: str, path: Path) -> str
     """The exception, and the line of the learner's file that it came from."""
     came = _again(reading, problem, quantity)
     if not isinstance(came, Failed):
-        return f"On {problem} it raised, but not when it was called again."
+        return f"{path.name} on {problem}\n    raised, but not when it was called again"
     file, line, text = place(came.error, path.resolve().parent)
-    where = f"line {line} of {file} ({text})" if file else "it"
-    return f"On {problem}\n{where} raises {type(came.error).__name__}: {came.error}"
+    told = [f"{path.name} on {problem}", f"    raises {type(came.error).__name__}: {came.error}"]
+    return "\n".join(told + ([f"    in line {line} of {file}: {text}"] if file else []))
 
 
 def _again(reading: Reading, problem: Problem, quantity: str) -> Any:
@@ -78,5 +76,6 @@ def _again(reading: Reading, problem: Problem, quantity: str) -> Any:
 
 
 def to_read(clause: str) -> str:
+    """Where the clause is written."""
     known = REGISTRY[clause]
     return f"To read: `conformance spec {clause}`: {known.text}."

@@ -5,7 +5,7 @@ What is refused by an exception is a limit; what comes out wrong is a mistake.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,16 +27,17 @@ class Understood:
     """subject: what was found in the file.
 
     exact: is its forward pass right on a probe?  Else score says how near it comes (0: it always raises), and others are
-    readings that come as near.  sure: is it known which convention is meant?  guessed: was it called by names that say nothing?
-    error: what the forward pass raised on the first probe.
+    readings that come as near.  guessed: was it called by names that say nothing?
+    uneven: the one of dw and db that comes divided by the batch, if the other does not.  error: what the forward pass raised
+    on the first probe.
     """
 
     subject: Subject
     reading: Reading
     exact: bool
     score: float
-    sure: bool
     guessed: bool
+    uneven: str = ""
     others: tuple[Reading, ...] = ()
     error: BaseException | None = None
 
@@ -50,8 +51,10 @@ def understood(subject: Subject, seconds: float) -> Understood | None:
     if ahead.exact:
         reading = replace(reading, limits=_limits(reading, seconds))
     behind = read_backward(subject, reading, seconds)
+    uneven = ""
     if behind is not None:
-        means = _means(behind, reading, seconds)
+        scales = {q: _scale(q, behind, reading, seconds) for q in behind.gradients}
+        means, uneven = _means(scales), _uneven(scales)
         gradients = {q: replace(g, mean=q in means) for q, g in behind.gradients.items()}
         limits = replace(reading.limits, halves=bool(means))
         reading = replace(reading, way=behind.way, gradients=gradients, limits=limits)
@@ -60,31 +63,37 @@ def understood(subject: Subject, seconds: float) -> Understood | None:
         reading=replace(reading, dtype=_dtype(reading, seconds)),
         exact=ahead.exact,
         score=ahead.score,
-        sure=ahead.sure,
         guessed=reading.way.guessed,
+        uneven=uneven,
         others=ahead.others,
         error=ahead.error,
     )
 
 
 # ---- gradients divided by the batch ----
-def _means(behind: Behind, reading: Reading, seconds: float) -> frozenset[str]:
+def _means(scales: Mapping[str, str]) -> frozenset[str]:
     """Which gradients are means over the batch, if that is what the code means: then those of w and b both are.
 
     One that is wrong whichever way it is read does not speak against it.
     """
-    seen = {q: _scale(q, behind, reading, seconds) for q in behind.gradients}
-    own = [seen[q] for q in ("dw", "db") if q in seen and seen[q] != "wrong"]
-    if not own or set(own) != {"mean"}:
+    own = {scales[q] for q in ("dw", "db") if q in scales} - {"wrong"}
+    if own != {"mean"}:
         return frozenset()
-    return frozenset(q for q in seen if seen[q] == "mean" or (q != "dx" and seen[q] == "wrong"))
+    return frozenset(q for q, scale in scales.items() if scale == "mean" or (q != "dx" and scale == "wrong"))
+
+
+def _uneven(scales: Mapping[str, str]) -> str:
+    """The mean, where one of dw and db is one and the other the sum."""
+    if {scales.get("dw"), scales.get("db")} != {"mean", "sum"}:
+        return ""
+    return "dw" if scales["dw"] == "mean" else "db"
 
 
 def _scale(quantity: str, behind: Behind, reading: Reading, seconds: float) -> str:
     """``mean``, ``sum`` or ``wrong``: on two sizes of batch, lest another factor of two be taken for one over the batch."""
     known = behind.gradients[quantity]
     if not known.mean:
-        return "sum" if behind.scores[quantity] >= MEAN else "wrong"
+        return "sum" if behind.scores.get(quantity, 0) >= MEAN else "wrong"
     g = meant(reading, replace(PLAIN, batch=4))
     read = replace(reading, way=behind.way, gradients={quantity: known})
     values = read.values(g, **operands_of(g))
@@ -132,9 +141,9 @@ def _same(reading: Reading, limits: Limits, seconds: float) -> Limits:
     """Which padding keeps the size where kernels are even, or the stride is not 1; the simplest that is right."""
     trials: list[dict[str, Any]] = [{"kernel": (4, 4)}] if "kernel" not in dict(limits.fixed) else []
     trials += [{"stride": (2,), "size": (8, 9)}] if limits.stride else []
-    field = "mode" if limits.mode else "always"
     for rule in ("half", "same", "same, more in front"):
-        read = replace(reading, limits=replace(limits, **{field: rule}))
+        kept = replace(limits, mode=rule) if limits.mode else replace(limits, always=rule)
+        read = replace(reading, limits=kept)
         seen = [_outcome(read, {"padding": ((1, 1),), **trial}, seconds) for trial in trials]
         if set(seen) <= {"right", "refuses"}:
             return read.limits
@@ -160,6 +169,12 @@ def _dtype(reading: Reading, seconds: float) -> str:
     passes += [lambda: reading.way.backward(values)] if reading.gradients else []
     came = [outcome for one in passes if not isinstance(outcome := tried(one, seconds), Failed)]
     wanted = [[reading.y_part], [g.part for g in reading.gradients.values()]]
-    arrays = [array(parts[k][1]) for parts, ks in zip(came, wanted, strict=False) for k in ks if k < len(parts)]
-    codes = [code for code, dtype in DTYPES.items() if any(a is not None and a.dtype == dtype.numpy for a in arrays)]
+    arrays = [
+        array(parts[k][1]) for parts, ks in zip(came, wanted, strict=False) for k in ks if k < len(parts)
+    ]
+    codes = [
+        code
+        for code, dtype in DTYPES.items()
+        if any(a is not None and a.dtype == dtype.numpy for a in arrays)
+    ]
     return codes[-1] if codes else "f64"

@@ -41,8 +41,10 @@ def parts(result: Any) -> Parts:
         return []
     if isinstance(result, Mapping):
         return [(str(key), value) for key, value in result.items()]
-    several = isinstance(result, tuple) or (isinstance(result, list) and any(np.ndim(r) > 0 and isinstance(r, np.ndarray) for r in result))
-    return [("", value) for value in (result if several else [result])]
+    arrays = isinstance(result, list) and any(
+        isinstance(r, np.ndarray) for r in result
+    )  # else it is an array in lists
+    return [("", value) for value in (result if arrays or isinstance(result, tuple) else [result])]
 
 
 def array(value: Any) -> np.ndarray[Any, Any] | None:
@@ -109,7 +111,7 @@ class Functions:
 # ---- a class ----
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """w, b: where it keeps them (None: it is given them, or has none).
+    """w, b: where it keeps them (None: it is given them, or has none).  made: the object of the geometry asked for last.
 
     updates: backward moves them by the gradients times the learning rate, in place of keeping the gradients.
     """
@@ -139,7 +141,7 @@ class Layer:
 
     def instance(self, values: Values) -> Any:
         """The layer of a geometry; the same one from call to call, as in training."""
-        if self.maker.has("w", "b"):
+        if any(self.maker.has(role) and slot is None for role, slot in (("w", self.w), ("b", self.b))):
             return self.maker(self.cls, values)
         if values.g not in self.made:
             self.made.clear()
@@ -204,7 +206,9 @@ def _kept(layer: Any) -> Iterator[tuple[str, Any]]:
     """The gradients among the attributes."""
     for slot, value in _members(layer):
         inside = len(slot) > 1 and quantity_of(f"d{slot[0]}") is None and "grad" in slot[0].lower()
-        quantity = quantity_of(slot[-1]) or (f"d{role_of(slot[-1])}" if inside and role_of(slot[-1]) else None)
+        quantity = quantity_of(slot[-1]) or (
+            f"d{role_of(slot[-1])}" if inside and role_of(slot[-1]) else None
+        )
         if quantity and array(value) is not None:
             yield quantity, value
 
@@ -229,6 +233,7 @@ def methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def _without(function: Callable[..., Any], first: str) -> Callable[..., Any]:
     """A stand-in whose signature is the method's as it is called."""
+
     def bound() -> None: ...
 
     signature = inspect.signature(function)

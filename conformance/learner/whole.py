@@ -58,7 +58,9 @@ def _fitted(reading: Reading) -> Iterator[Problem]:
     near = {n.id: reading.limits.problem(n.problem, reading.dtype) for n in named}
     plain = [Named(id=id_, problem=p) for id_, p in near.items() if p is not None]
     for problem in dict.fromkeys(n.problem for n in (*plain, *in_regimes(plain, profile.regimes))):
-        if not (reading.limits.halves and problem.fill == "subnormal"):  # half of a subnormal number is rounded
+        if not (
+            reading.limits.halves and problem.fill == "subnormal"
+        ):  # half of a subnormal number is rounded
             yield problem
 
 
@@ -67,7 +69,9 @@ def _seconds_a_product(session: Session, reading: Reading) -> float:
     largest = max(ladder(reading, biased=True), key=lambda p: p.geometry.products)
     start = time.thread_time()
     for backward in (False, True) if reading.gradients else (False,):
-        session.put(Question(geometry=largest.geometry, operands=largest.operands, memory="c", backward=backward))
+        session.put(
+            Question(geometry=largest.geometry, operands=largest.operands, memory="c", backward=backward)
+        )
     return (time.thread_time() - start) / largest.geometry.products
 
 

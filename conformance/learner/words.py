@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_backward", "is_convolution", "is_forward", "is_other", "meanings", "quantity_of", "role_of", "stem"]
+__all__ = [
+    "is_backward",
+    "is_convolution",
+    "is_forward",
+    "is_other",
+    "meanings",
+    "quantity_of",
+    "role_of",
+    "stem",
+]
 
 _SPELLINGS = {
     "x": "x input inputs inp image images img imgs a aprev prev data xin inputdata inputimage inputarray features "
@@ -25,8 +34,8 @@ _SPELLINGS = {
     "kernel": "kernelsize ksize filtersize fsize size kernelshape kernel k f filter filtershape windowsize",
     "channels": "inchannels inch inchannel cin inputchannels inputchannel nin channels channel inputdepth nchannels inc "
     "indepth numchannels numinputchannels depthin c inputs",
-    "maps": "outchannels outch outchannel cout numfilters nfilters nfilter filters depth outputchannels outputchannel nout outc "
-    "numkernels nkernels outputdepth numf outdepth filtersnum kernels numoffilters nofilters n",
+    "maps": "outchannels outch outchannel cout numfilters nfilters nfilter filters depth outputchannels outputchannel nout "
+    "outc numkernels nkernels outputdepth numf outdepth kernels numoffilters n",
     "x_shape": "inputshape xshape imageshape inputsize inshape inputdim inputdims imagesize",
     "w_shape": "wshape weightshape weightsshape kernelshape filtershape",
     "lr": "lr learningrate learnrate eta rate alpha",
@@ -51,22 +60,31 @@ _OTHER = {
 }  # fmt: skip
 
 
+_BEFORE = re.compile(r"^(?:grads|grad|gradient|nabla|dld|djd|ded|dl|delta|d)(.+)$")
+_BEHIND = re.compile(r"^(.+?)(?:grad|gradient|gradients|grads|delta)$")
+
+
 def _tokens(name: str) -> list[str]:
     """``ConvLayer2D_naive`` -> conv, layer, naive."""
     parted = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     words = re.split(r"[_\d]+", parted.lower())
-    return [re.sub(r"^d?conv$|^conv[dx]$", "conv", word) if word != "dconv" else word for word in words if word]
+    return [
+        re.sub(r"^d?conv$|^conv[dx]$", "conv", word) if word != "dconv" else word for word in words if word
+    ]
 
 
 def is_convolution(name: str) -> bool:
+    """Does a function or class call itself a convolution?"""
     return not _CONVOLUTION.isdisjoint(_tokens(name))
 
 
 def is_forward(name: str) -> bool:
+    """Does a function call itself a forward pass?"""
     return not _FORWARD.isdisjoint(_tokens(name))
 
 
 def is_backward(name: str) -> bool:
+    """Does a function call itself a backward pass, or a gradient?"""
     return not _BACKWARD.isdisjoint(_tokens(name))
 
 
@@ -97,8 +115,8 @@ def role_of(name: str) -> str | None:
 def quantity_of(name: str) -> str | None:
     """``dx``, ``dw`` or ``db`` of what an attribute or a key calls a gradient; None if it does not call it one."""
     word = _plain(name)
-    for affix in (r"^(?:grads|grad|gradient|nabla|dld|djd|ded|dl|delta|d)(.+)$", r"^(.+?)(?:grad|gradient|gradients|grads|delta)$"):
-        match = re.match(affix, word)
+    for affix in (_BEFORE, _BEHIND):
+        match = affix.match(word)
         role = role_of(match[1]) if match else None
         if role:
             return f"d{role}"

@@ -87,6 +87,8 @@ class Diagnosis:
 def diagnose(session: Session, problem: Problem, quantity: str) -> Diagnosis:
     """Why is a quantity wrong on a problem (small, or nothing is fitted)?"""
     observed = _Observed(session, problem, quantity)
+    if observed.overwritten:  # then what is computed later is of other operands
+        return Diagnosis(location=f"the call overwrites {' and '.join(sorted(observed.overwritten))}")
     if observed.steady and observed.wrong:
         candidates = observed.fitting(_singles(quantity)) or observed.fitting(_pairs(observed))
         if candidates:
@@ -102,6 +104,7 @@ class _Observed:
 
     def __init__(self, session: Session, problem: Problem, quantity: str) -> None:
         self._session, self.quantity = session, quantity
+        self.overwritten: set[str] = set()
         self._end = time.thread_time() + PATIENCE
         self._pool = list(_telling(session, problem))
         self.problems: list[Problem] = []
@@ -132,7 +135,9 @@ class _Observed:
         """Put a problem to the implementation; False if it does not answer, or not twice the same."""
         case = case_of(self._session, problem)
         try:
-            got = _settled(case, self.quantity, case.call(self.quantity).arrays[self.quantity])
+            answer = case.call(self.quantity)
+            self.overwritten |= set(answer.modified)
+            got = _settled(case, self.quantity, answer.arrays[self.quantity])
             if again:
                 twice = case.call(self.quantity, again=1).arrays[self.quantity]
                 if not _same(_settled(case, self.quantity, twice), got):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.session import Session
+from conformance.mistakes.diagnose import diagnose
 from conformance.mistakes.fault import READS, Fault, fault, simplest
 from conformance.mistakes.fingers import Told, counted
 from conformance.mistakes.mistake import Mistake
@@ -33,10 +34,14 @@ NAMES = (*QUANTITIES, "x", "w", "b", "delta")
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """What was done instead, in words; the switches that do it, if they give all that came back."""
+    """What was done instead, in words (or, if that is not `known`, where it shows), and how to mend it.
+
+    switches: those that do it, if they give all that came back.
+    """
 
     said: str = ""
     hint: str = ""
+    known: bool = False
     switches: tuple[Switch, ...] = ()
 
 
@@ -52,7 +57,8 @@ def explained(session: Session, problem: Problem, *, mistakes: Sequence[Mistake]
     cause = _cause(session, small, mistakes)
     parts = [_heading(session, seen, small)]
     if small.kind == "value" and small.got is not None:
-        parts += _fingers(small, small.got, cause)
+        with np.errstate(all="ignore"):  # results may hold anything
+            parts += _fingers(small, small.got, cause)
     else:
         parts += _words(small, cause)
     if cause.hint:
@@ -82,17 +88,15 @@ def _cause(session: Session, small: Fault, mistakes: Sequence[Mistake] | None) -
     if mistakes is not None:
         said = "; and ".join(m.sentence for m in mistakes)
         hint = "; ".join(dict.fromkeys(m.hint for m in mistakes))
-        return Cause(said=said, hint=hint, switches=_switches(small, mistakes))
+        return Cause(said=said, hint=hint, known=bool(mistakes), switches=_switches(small, mistakes))
     if small.got is None:
         return Cause()
-    from conformance.mistakes.diagnose import diagnose
-
     known = diagnose(session, small.problem, small.quantity)
     if not known.explanations:
         return Cause(said=known.location)
     best = known.explanations[0]
     hint = best.hint if best.certain else ""
-    return Cause(said=known.text, hint=hint, switches=_switches(small, best.mistakes))
+    return Cause(said=known.text, hint=hint, known=True, switches=_switches(small, best.mistakes))
 
 
 def _switches(small: Fault, mistakes: Sequence[Mistake]) -> tuple[Switch, ...]:
@@ -128,7 +132,7 @@ def _words(small: Fault, cause: Cause) -> list[str]:
 
 def _sentence(said: str) -> str:
     """A sentence that begins with the name of a quantity keeps it."""
-    return f"{said if said.split(maxsplit=1)[0] in NAMES else said[0].upper() + said[1:]}."
+    return f"{said if said.split(maxsplit=1)[0] in NAMES else said[0].upper() + said[1:]}".rstrip(".") + "."
 
 
 # ---- a fault on fingers ----
@@ -154,8 +158,11 @@ def _used(small: Fault, made: Recipe, sums: Sequence[Sum]) -> dict[str, Floats]:
     """What is multiplied: the operands as they were given, and with a prime what a mistake made of one."""
     given = dict(small.problem.operands.items())
     used = {name: given[name].astype(np.float64) for name in READS[small.quantity] if name in given}
-    primed = [f.name for s in sums for t in s.terms for f in t.factors if f.name.endswith("'")]
-    return used | {name: getattr(made, name[:-1]) for name in dict.fromkeys(primed)}
+    primed = dict.fromkeys(f.name for s in sums for t in s.terms for f in t.factors if f.name.endswith("'"))
+    for name in primed:
+        bias = name == "b'"
+        used[name] = np.broadcast_to(made.bias, made.g.y_shape) if bias else getattr(made, name[:-1])
+    return used
 
 
 def _results(names: Names, small: Fault, got: Floats) -> Iterator[Block]:
@@ -180,7 +187,8 @@ def _count(names: Names, small: Fault, got: float, sums: Sequence[Sum], cause: C
     told += [Told(head="got", sum=s, stored=got) for s in sums[1:]]
     lines = counted(names, told, format_)
     if len(sums) == 1:
-        lines.append(f"{'got':{len(head) if len(lines) == 1 else 0}} {_alone(names, small, got, right)}")
+        place = len(head) if len(lines) == 1 else 0
+        lines.append(f"{'got':{place}} {_alone(names, small, got, right, guess=not cause.known)}")
     if not cause.said:
         return lines
     if len(sums) > 1 and len(lines[-1]) + len(cause.said) + 2 <= WIDTH:
@@ -188,12 +196,14 @@ def _count(names: Names, small: Fault, got: float, sums: Sequence[Sum], cause: C
     return [*lines, "", _wrapped(_sentence(cause.said))]
 
 
-def _alone(names: Names, small: Fault, got: float, right: Sum) -> str:
-    """What came out, without the sum that made it: how far it is off, and what would explain that if but one thing does."""
+def _alone(names: Names, small: Fault, got: float, right: Sum, *, guess: bool) -> str:
+    """What came out, where no sum is known that made it: how far it is off; what would explain it, if one thing does."""
     value, off = apart(got, right.total), got - right.total
     if not math.isfinite(off):
         return value
     said = f"{value}: {shown(abs(off))} {'more' if off > 0 else 'less'} than it should be"
+    if not guess:
+        return said
     for change, words in ((-1, "were missing"), (1, "counted twice"), (-2, "had the other sign")):
         terms = [t for t in right.terms if change * t.value == off]
         if len(terms) == 1 and len(right.terms) > 1:

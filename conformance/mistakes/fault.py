@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.adapter.probe import inferred
 from conformance.adapter.session import Session
 from conformance.engine.findings import findings
 from conformance.engine.judgement import Status
@@ -87,6 +88,8 @@ def fault(session: Session, problem: Problem) -> Fault | None:
     refusal = session.refusal(problem.geometry, problem.dtype)
     if refusal:
         raise UserError(f"{session.name} does not offer this problem: {refusal}")
+    if session.capabilities.arithmetic_of(problem.dtype) is None and problem.dtype not in session.inferred:
+        session.inferred[problem.dtype] = inferred(session, problem.dtype)  # as a run does
     case = case_of(session, problem)
     try:
         for call in (1, 2):

@@ -152,7 +152,8 @@ def _in_lines(sides: Sequence[_Side]) -> list[str]:
         if any(side.terms):
             equals = side.equals(side.terms)
             told += [_joined([s.symbols for s in sides], side.symbols), equals]
-            told += [_joined([s.numbers for s in sides], side.numbers), equals]
+            numbers = _joined([s.numbers for s in sides], side.numbers)
+            told += [numbers, equals] if numbers.strip() != side.result() else []
         lines.append(" ".join([*told, side.result()]))
     return lines
 

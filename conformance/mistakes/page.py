@@ -33,6 +33,12 @@ MOST_LINES = 16
 """Rows and columns of a matrix that are shown."""
 
 _LIKE = {"x": "dx", "w": "dw", "b": "db", "delta": "y"}
+"""The results that have the axes of an operand."""
+
+
+def _unprimed(name: str) -> str:
+    """Whose axes an array has; a bias that a mistake made of another is one as y sees it."""
+    return "y" if name == "b'" else name.rstrip("'")
 
 
 def shown(value: float) -> str:
@@ -62,7 +68,8 @@ class Names:
         """Which index is which, and what a prime means."""
         said = []
         for name in names:
-            axes = axis_names(self.g, _LIKE.get(name.rstrip("'"), name))
+            like = _unprimed(name)
+            axes = axis_names(self.g, _LIKE.get(like, like))
             kept = ", ".join(itertools.compress(axes, self._kept(name, len(axes))))
             said.append(f"{name}[{kept}]" if kept else name)
         primed = [f"{name} is what was used for {name[:-1]}" for name in names if name.endswith("'")]
@@ -74,8 +81,8 @@ class Names:
         return "*".join([*more, *(self.element(f.name, f.index) for f in term.factors)])
 
     def _kept(self, name: str, count: int) -> list[bool]:
-        shape = self.g.shape_of(name.rstrip("'")) or ()
-        lonely = 1 if name.rstrip("'") in ("b", "db") else 2
+        like = _unprimed(name)
+        shape, lonely = self.g.shape_of(like) or (), 1 if like in ("b", "db") else 2
         return [axis >= lonely or shape[axis] != 1 for axis in range(count)]
 
 
@@ -94,9 +101,8 @@ def matrices(
     focus: places that have to be seen.  marked: mask of places that matter; `stars`: they get one.
     """
     before = values.ndim - min(values.ndim, 2 if names.g.rank > 1 and values.ndim > 1 else 1)
-    matters = {at[:before] for at in focus} | set(
-        map(tuple, np.argwhere(marked)[:, :before].tolist() if marked is not None else [])
-    )
+    places = [*focus, *([] if marked is None else map(tuple, np.argwhere(marked).tolist()))]
+    matters = {at[:before] for at in places}
     leading = sorted(np.ndindex(values.shape[:before]), key=lambda at: at not in matters)
     blocks = []
     for at in sorted(leading[:MOST_BLOCKS]):

@@ -58,8 +58,8 @@ class Trial:
     """What became of a mistake, or of two made together.
 
     killer: the id of the first problem on which a clause fails ('' if none does), the `problems`-th one that was put to
-    it, after so many milliseconds.  clauses: those that fail there, and of a single mistake on `probes` too; roots: those
-    that findings are named by.  equivalent: why it survives rightly.
+    it, after so many milliseconds.  clauses: those that fail there, there on small integers, and of a single mistake on
+    `probes`; roots: those that findings are named by.  equivalent: why it survives rightly.
     """
 
     name: str
@@ -168,7 +168,7 @@ def tried(
             number += 1
             if any(j.status.failed for j in judge(session, named.problem, named.id, clauses)):
                 ms = 1000 * (time.perf_counter() - start)
-                seen = _seen(m, [named, *also])
+                seen = _seen(m, [named, _of_integers(named), *also])
                 return trial(
                     problems=number, milliseconds=ms, killer=named.id, clauses=seen[0], roots=seen[1]
                 )
@@ -184,6 +184,11 @@ def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple
     judged = {n.id: list(judge(session, fitted(n.problem, session), n.id, clauses)) for n in problems}
     failed = [j for js in judged.values() for j in js if j.status.failed]
     return _ordered(j.clause for j in failed), _ordered(f.clause for f in findings(failed))
+
+
+def _of_integers(named: Named) -> Named:
+    """The same problem on small integers, where every clause has its say."""
+    return Named(id=f"{named.id}+small", problem=named.problem.replace(fill="small"))
 
 
 def _ordered(ids: Iterable[str]) -> tuple[str, ...]:

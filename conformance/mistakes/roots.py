@@ -20,7 +20,9 @@ from conformance.spec import REGISTRY
 __all__ = ["diagnosed", "events"]
 
 VALUES = ("FWD", "DEL", "WGT", "BIA", "ALG", "NUM")
-"""Chapters whose failures are wrong values or sizes; what the others saw says itself what was done."""
+"""Chapters whose failures are wrong values or sizes; what the others saw says itself what was done ..."""
+STATE = ("HYG-1", "HYG-2", "HYG-3")
+"""... but for state: there it is asked what the state is."""
 
 
 def events(run: Run) -> Iterator[Event]:
@@ -35,38 +37,49 @@ def events(run: Run) -> Iterator[Event]:
 
 
 def diagnosed(session: Session, found: Iterable[Finding]) -> list[Finding]:
-    """Findings of one adapter, each with its diagnosis, merged where that is the same."""
-    merged: dict[tuple[str, ...], Finding] = {}
-    for number, finding in enumerate(found):
-        diagnosis = _diagnosis(session, finding)
-        certain = [e for e in diagnosis.explanations if e.certain]
-        told = dataclasses.replace(finding, diagnosis=diagnosis.text, hint=certain[0].hint if certain else "")
-        key = _stems(diagnosis) if certain else (str(number),)
-        merged[key] = _joined(merged[key], told) if key in merged else told
-    return list(merged.values())
+    """Findings of one adapter, each with its diagnosis, merged where that is the same; the certain ones lead."""
+    told = [(finding, _diagnosis(session, finding)) for finding in found]
+    merged: dict[Key, Finding] = {}
+    for finding, diagnosis in sorted(told, key=lambda pair: not _certain(pair[1])):
+        keys = list(_keys(diagnosis)) or [finding.clause]
+        known = next((key for key in keys if key in merged), None)
+        hint = diagnosis.explanations[0].hint if _certain(diagnosis) else ""
+        own = dataclasses.replace(finding, diagnosis=diagnosis.text, hint=hint)
+        if known is None:
+            merged[keys[0]] = own
+        else:
+            merged[known] = _joined(merged[known], own, certain=_certain(diagnosis))
+    place = {finding.clause: number for number, (finding, _) in enumerate(told)}
+    return sorted(merged.values(), key=lambda f: place[f.clause])
+
+
+Key = str | tuple[str, ...]
+
+
+def _certain(diagnosis: Diagnosis) -> bool:
+    return bool(diagnosis.explanations) and diagnosis.explanations[0].certain
+
+
+def _keys(diagnosis: Diagnosis) -> Iterator[Key]:
+    """What findings of one root have in common: a mistake but for its quantity, or the place."""
+    for explanation in diagnosis.explanations:
+        yield tuple(m.stem for m in explanation.mistakes)
+    if diagnosis.location:
+        yield diagnosis.location
 
 
 def _diagnosis(session: Session, finding: Finding) -> Diagnosis:
     chapter, _, _ = finding.clause.partition("-")
     quantity = finding.judgement.quantity
-    if (
-        finding.status is not Status.FAIL
-        or chapter not in VALUES
-        or finding.clause == "NUM-6"
-        or not quantity
-    ):
+    asked = (chapter in VALUES and finding.clause != "NUM-6") or finding.clause in STATE
+    if finding.status is not Status.FAIL or not asked or not quantity:
         return Diagnosis()
     return diagnose(session, Problem.parse(finding.problem), quantity)
 
 
-def _stems(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """The names of the explaining mistakes without their quantity."""
-    return tuple(m.stem for m in diagnosis.explanations[0].mistakes)
-
-
-def _joined(first: Finding, other: Finding) -> Finding:
+def _joined(first: Finding, other: Finding, *, certain: bool) -> Finding:
     fallen = {*first.fallen, other.clause, *other.fallen} - {first.clause}
-    sentences = dict.fromkeys(filter(None, (first.diagnosis, other.diagnosis)))
+    sentences = dict.fromkeys((first.diagnosis, other.diagnosis) if certain else (first.diagnosis,))
     return dataclasses.replace(
         first,
         fallen=tuple(id_ for id_ in REGISTRY if id_ in fallen),

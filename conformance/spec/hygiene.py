@@ -79,6 +79,7 @@ def no_state(case: Case) -> Iterator[Evidence]:
     source="hygiene",
     needs=[],
     variants=True,
+    falls_with=["HYG-1"],
 )
 def any_memory(case: Case) -> Iterator[Evidence]:
     if not case.exact:
@@ -172,6 +173,7 @@ def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
     source="hygiene; empty sums are zero",
     needs=[],
     variants=True,
+    falls_with=["DEL-1", "WGT-1", "BIA-1", "BIA-2"],
 )
 def empty_batch(case: Case) -> Iterator[Evidence]:
     g, o = dataclasses.replace(case.g, batch=0), case.operands

@@ -10,11 +10,15 @@ import pytest
 
 from conformance import Capabilities
 from conformance.adapter.session import Session
+from conformance.engine.findings import Finding
+from conformance.engine.profiles import PROFILES
+from conformance.engine.run import Run
 from conformance.engine.corpus import corpus
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.diagnose import Diagnosis, diagnose
 from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.recipe import computing, recipe
+from conformance.mistakes.roots import events
 from conformance.problem import QUANTITIES, Problem
 
 SWITCHABLE = [m for m in CATALOGUE.values() if m.switch]
@@ -133,3 +137,53 @@ def test_several_mistakes_in_different_quantities_do_not_mask_each_other() -> No
         diagnose(Session(together.adapter(), "two"), problem, q).explanations[0].name for q in ("dx", "dw")
     ]
     assert names == ["dx-kernel-unrotated", "dw-mean-over-batch"]
+
+
+# ---- one root cause, one finding ----
+LINES = (
+    "1d n2 c3 m4 i11 k3 seed=1",
+    "1d n1 c3 m3 g3 i9 k4 s3 p1:2 d2 conv bias=untied f32 fill=sparse seed=2",
+    "2d n3 c4 m6 g2 i7x6 k2x3 s2x2 p1:2x0 f32 mem=fortran seed=6",
+    "2d n2 c3 m4 i3x4 k3x4 conv seed=7",
+    "2d n2 c3 m2 i9x6 k3x2 p1:0x2 d1x2 f32 seed=10",
+    "2d n2 c3 m2 i6x5 k3x3 p1 fill=real seed=10",
+    "2d n2 c2 m3 i5x4 k2x3 fill=wide seed=14",
+)
+
+
+def found(m: Mistake) -> list[Finding]:
+    run = Run(put(m), PROFILES["quick"], given_problems=tuple(map(Problem.parse, LINES)))
+    return [event for event in events(run) if isinstance(event, Finding)]
+
+
+def test_a_single_mistake_is_one_finding(drawn: random.Random) -> None:
+    findings = [f for m in drawn.sample(SWITCHABLE, 24) if (f := found(m))]
+    assert len(findings) >= 20
+    assert sum(len(f) == 1 for f in findings) >= 0.95 * len(findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "clause", "words"),
+    [
+        ("dw-accumulates", "HYG-3", "dw adds up from call to call"),
+        ("dx-of-the-call-before", "HYG-3", "dx is the right result of the call before"),
+        ("dx-overwrites-x", "WGT-1", "the call overwrites x"),
+        ("float64-in-float32", "NUM-2", "float64 operands are converted to float32"),
+        ("dx-kernel-unrotated", "DEL-1", "unrotated"),
+    ],
+)
+def test_a_finding_says_what_was_done(name: str, clause: str, words: str) -> None:
+    (finding,) = found(CATALOGUE[name])
+    assert clause in (finding.clause, *finding.fallen)
+    assert words in finding.diagnosis
+
+
+def test_the_same_mistake_in_two_quantities_is_one_finding() -> None:
+    dx, dw = CATALOGUE["dx-dilation-ignored"], CATALOGUE["dw-dilation-ignored"]
+    together = dataclasses.replace(
+        dx, quantities=("dx", "dw"), compute=lambda g, o, q: (dx if q == "dx" else dw).compute(g, o, q)
+    )
+    (finding,) = found(together)
+    assert finding.diagnosis == f"{dx.sentence}; {dw.sentence}"
+    assert "WGT-1" in finding.fallen
+    assert finding.hint

@@ -53,7 +53,7 @@ class _Kind:
 
 _STRIDE, _DILATION, _PADDING = {"stride": 2}, {"dilation": 3}, {"padding": 1}
 _KINDS = {
-    "plane": _Kind(counts=((4, 4, 4), (1, 1, 1)), sides={1: (24, 3), 2: (24, 3), 3: (12, 3)}),
+    "plane": _Kind(counts=((4, 4, 4), (1, 1, 1)), sides={1: (24, 3), 2: (24, 3), 3: (10, 3)}),
     "channels": _Kind(counts=((1, 16, 16), (1, 1, 1)), sides={1: (36, 1), 2: (6, 1), 3: (3, 1)}),
     "taps": _Kind(counts=((1, 1, 1),), sides={1: (49, 25), 2: (9, 5), 3: (5, 3)}),
     "batch": _Kind(counts=((32, 2, 16), (32, 1, 1)), sides={1: (4, 4), 2: (2, 2), 3: (2, 2)}),

@@ -127,4 +127,4 @@ def _agrees(value: str, word: str) -> bool:
     base, _, wider = value.partition("wider than ")
     if wider:
         return PRECISION[word] > PRECISION[wider]
-    return base == word or base.startswith(f"{word} ")
+    return base == word or base.startswith((f"{word} ", f"{word},"))

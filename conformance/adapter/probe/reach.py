@@ -34,7 +34,7 @@ LARGEST_TILE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """name: direct, winograd, fft, or unknown; tile: of winograd; evidence: the numbers behind it."""
+    """name: direct (or more about it), winograd, fft, or unknown; tile: of winograd; evidence: the numbers behind it."""
 
     name: str
     evidence: str
@@ -59,14 +59,13 @@ def algorithms(bench: Bench, found: dict[str, Singles], fits: dict[str, Fit | No
         noise = "; ".join(filter(None, (mixes[q], found[q].strayed, found[q].misfit())))
         beyond = any((got & ~reads).any() for reads, got in prints.get(q, []))
         if not mixes[q] and not (beyond and found[q].strays):
-            named[q] = Algorithm(
-                name="direct", evidence=f"no product changes with values that it does not read; {noise}"
-            )
+            evidence = f"no product changes with values that it does not read; {noise}"
+            named[q] = Algorithm(name="direct, products not rounded once", evidence=evidence)
         elif q in prints:
             named[q] = _identified(prints[q], noise)
         else:
             named[q] = _of_dw(bench, noise, named)
-    return named
+    return {q: named[q] for q in found}
 
 
 def _exactly(seen: Singles) -> str:

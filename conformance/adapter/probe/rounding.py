@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,13 @@ _WHOLE: Mapping[str, Callable[[Fraction], int]] = {
     "down": math.floor,
 }
 MODES = tuple(_WHOLE)
+_WHOLE_ARRAYS: Mapping[str, Callable[[Floats], Floats]] = {
+    "nearest-even": np.rint,
+    "nearest-away": lambda v: np.copysign(np.floor(np.abs(v) + 0.5), v),
+    "toward-zero": np.trunc,
+    "up": np.ceil,
+    "down": np.floor,
+}
 
 
 def rounded(value: Fraction, form: str, mode: str = "nearest-even") -> Fraction:
@@ -46,8 +52,10 @@ def once(exact: Floats, form: str, mode: str = "nearest-even") -> Floats:
     """float64 values rounded once to a format, elementwise; only dtypes rounded to nearest overflow."""
     if mode == "nearest-even" and form in DTYPES:
         return DTYPES[form].rounded(exact)
-    flat: Any = [float(rounded(Fraction(v), form, mode)) for v in exact.ravel().tolist()]
-    return np.array(flat).reshape(exact.shape)
+    _, exponent = np.frexp(exact)
+    unit = np.maximum(exponent - PRECISION[form], EXPONENTS[form][0] - PRECISION[form] + 1)
+    values: Floats = np.ldexp(_WHOLE_ARRAYS[mode](np.ldexp(exact, -unit)), unit)
+    return values
 
 
 def digits(value: float, code: str) -> str:

@@ -19,8 +19,8 @@ LARGE = {1: 128, 2: 64, 3: 32}
 class Axis:
     """One number, all others left as they are.
 
-    words: of a value, as in ``width 17``; of none, its name.  value: that of a geometry.  put: the problem with another value; None if it is impossible.
-    least, most: between which it is tried.  spatial: the axis of x it is the size of, if it is that.
+    words: of a value, as in ``width 17``; of none, its name.  value: that of a geometry.  put: the problem with another
+    value; None if it is impossible.  least, most: between which it is tried.  spatial: the axis of x it is the size of.
     """
 
     words: Callable[[int | None], str]
@@ -38,7 +38,13 @@ def axes(g: Geometry) -> Iterator[Axis]:
         yield _size(names[axis], axis, least=_smallest(g, axis), most=max(LARGE[g.rank], 2 * g.size[axis]))
     for axis in reversed(range(g.rank)):
         yield _kernel(names[axis], axis, most=(g.padded_size[axis] - 1) // g.dilation[axis] + 1)
-    yield Axis(words=_after("batch size"), value=lambda g: g.batch, put=lambda p, n: varied(p, batch=n), least=1, most=17)
+    yield Axis(
+        words=_after("batch size"),
+        value=lambda g: g.batch,
+        put=lambda p, n: varied(p, batch=n),
+        least=1,
+        most=17,
+    )
     each = " a group" if g.groups > 1 else ""
     for name in ("channels", "maps"):
         yield _count(name, each)
@@ -68,7 +74,9 @@ def _kernel(name: str, axis: int, *, most: int) -> Axis:
 def _count(name: str, each: str) -> Axis:
     """Channels or maps, a group."""
     return Axis(
-        words=lambda n: f"number of {name}{each}" if n is None else f"{n} {name if n != 1 else name[:-1]}{each}",
+        words=lambda n: (
+            f"number of {name}{each}" if n is None else f"{n} {name if n != 1 else name[:-1]}{each}"
+        ),
         value=lambda g: int(getattr(g, name)) // g.groups,
         put=lambda p, n: varied(p, **{name: n * p.geometry.groups}),
         least=1,

@@ -70,7 +70,9 @@ class Look:
         if b is None or self.quantity != "y":
             return None
         own = b.astype(np.float64)
-        return np.broadcast_to(own if self.g.bias == "untied" else own.reshape(-1, *(1,) * self.g.rank), self.g.y_shape)
+        return np.broadcast_to(
+            own if self.g.bias == "untied" else own.reshape(-1, *(1,) * self.g.rank), self.g.y_shape
+        )
 
     def gives(self, values: Floats) -> bool:
         """Is what came back these values, rounded to the dtype?"""
@@ -80,7 +82,9 @@ class Look:
 class Looks:
     """Looks at one quantity; all of them, in order, in `seen`."""
 
-    def __init__(self, session: Session, quantity: str, *, calls: int = CALLS, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, session: Session, quantity: str, *, calls: int = CALLS, seconds: float = SECONDS
+    ) -> None:
         self._session, self._quantity = session, quantity
         self._left, self._end = calls, time.monotonic() + seconds
         self._known: dict[Problem, Look | None] = {}
@@ -93,28 +97,29 @@ class Looks:
         """The look at a problem; None where there is none (not offered, not answered, nothing left to spend)."""
         if problem is None:
             return None
-        if problem not in self._known and self._affords(problem):
+        if problem not in self._known and self.affords(problem):
             self._known[problem] = self.again(problem)
         return self._known.get(problem)
 
     def again(self, problem: Problem) -> Look | None:
-        """A new call, whatever is known."""
+        """A new call, whatever is known and spent."""
         self._left -= 1
         try:
             return self._look(problem)
-        except TimedOut:
+        except (TimedOut, AdapterBroken):
             self._left = 0
-        except (Raised, NotOffered, AdapterBroken, KeyError):
+        except (Raised, NotOffered, KeyError):
             pass
         return None
+
+    def affords(self, problem: Problem) -> bool:
+        """Is it small, and is there time and a call left?"""
+        return self._left > 0 and time.monotonic() < self._end and problem.geometry.products <= LARGE
 
     def ok(self, problem: Problem | None) -> bool | None:
         """Is it right on a problem?  None: no look."""
         look = self.at(problem)
         return None if look is None else look.ok
-
-    def _affords(self, problem: Problem) -> bool:
-        return self._left > 0 and time.monotonic() < self._end and problem.geometry.products <= LARGE
 
     def _look(self, problem: Problem) -> Look | None:
         case = case_of(self._session, problem)
@@ -134,13 +139,12 @@ class Looks:
         )
 
 
-def varied(problem: Problem, *, memory: str | None = None, **changes: Any) -> Problem | None:
-    """The problem with another geometry (and memory layout); None if that is impossible."""
+def varied(problem: Problem, **changes: Any) -> Problem | None:
+    """The problem with another geometry; None if that is impossible."""
     try:
-        geometry = dataclasses.replace(problem.geometry, **changes)
+        return problem.replace(geometry=dataclasses.replace(problem.geometry, **changes))
     except GeometryError:
         return None
-    return problem.replace(geometry=geometry, memory=memory or problem.memory)
 
 
 def axis_names(g: Geometry, quantity: str) -> tuple[str, ...]:
@@ -154,4 +158,5 @@ def axis_names(g: Geometry, quantity: str) -> tuple[str, ...]:
 
 
 def same(a: Floats, b: Floats) -> bool:
+    """Shape and values; NaN is NaN."""
     return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)

@@ -82,12 +82,13 @@ def _kept(values: Floats, bits: int) -> Floats:
 def _from_rounded(look: Look, names: Sequence[str], bits: int) -> Floats:
     operands: dict[str, Any] = {name: a.astype(np.float64) for name, a in look.problem.operands.items()}
     changed = {name: _kept(operands[name], bits) for name in names if name in operands}
-    exact: Floats = getattr(Layer.of(look.g, look.problem.operands.replace(**{**operands, **changed})), look.quantity)
+    layer = Layer.of(look.g, look.problem.operands.replace(**{**operands, **changed}))
+    exact: Floats = getattr(layer, look.quantity)
     return exact
 
 
 def _near_to(look: Look, values: Floats, more: Floats | float = 0.0) -> bool:
-    """Is what came back within rounding of other values, which round as the right ones do?  more: what is unknown of them."""
+    """Is what came back within rounding of other values, as the right ones are?  more: what is unknown of them."""
     with np.errstate(invalid="ignore"):
         return look.fits and bool(np.all(np.abs(look.got - values) <= 2 * look.expected.bound + more))
 
@@ -97,9 +98,8 @@ def drifting(first: Look) -> Iterator[Pattern]:
     """A factor, an offset or a limit, within what rounding may do."""
     if not first.fits or not first.right.size:
         return
-    q, at = first.quantity, np.unravel_index(np.argmax(np.abs(first.right)), first.right.shape)
-    right, got, room = (float(a[at]) for a in (first.right, first.got, np.broadcast_to(first.expected.bound, first.right.shape)))
-    if not right or not np.isfinite(got):
+    q, (right, got, room) = first.quantity, _at_largest(first)
+    if not right or not np.isfinite(got) or got == right:
         return
     f, off = got / right, got - right
     unknown = room / abs(right)
@@ -127,19 +127,27 @@ def drifting(first: Look) -> Iterator[Pattern]:
     )
 
 
-def _proportional(look: Look) -> bool:
+def _at_largest(look: Look) -> tuple[float, float, float]:
+    """(right, got, bound) where right is largest in magnitude."""
     at = np.unravel_index(np.argmax(np.abs(look.right)), look.right.shape)
-    largest, room = abs(look.right[at]), np.broadcast_to(look.expected.bound, look.right.shape)[at]
-    if not largest or not np.isfinite(look.got[at]):
+    bound = np.broadcast_to(look.expected.bound, look.right.shape)
+    return float(look.right[at]), float(look.got[at]), float(bound[at])
+
+
+def _proportional(look: Look) -> bool:
+    """Is it right but for a factor, whatever that is?"""
+    if not look.fits or not look.right.size:
         return False
-    return _near_to(look, look.right * look.got[at] / look.right[at], room / largest * np.abs(look.right))
+    right, got, room = _at_largest(look)
+    known = bool(right) and bool(np.isfinite(got))
+    return known and _near_to(look, look.right * (got / right), room / abs(right) * np.abs(look.right))
 
 
 def _factor(f: float) -> str:
     """As 1 + 2^-20 or 1 + 0.0005 where it is near 1."""
     if abs(f - 1) >= 2.0**-7:
         return f"{f:.4g}"
-    power = math.log2(abs(f - 1)) if f != 1 else math.inf
+    power = math.log2(abs(f - 1))
     little = f"2^{power:.0f}" if abs(power - np.rint(power)) < 1e-3 else f"{abs(f - 1):.3g}"
     return f"1 {'+' if f > 1 else '-'} {little}"
 
@@ -148,22 +156,32 @@ def _factor(f: float) -> str:
 def _size_of_errors(seen: Sequence[Look]) -> str:
     """Beyond what its format may lose; within what a narrower one may."""
     wrong = [look for look in seen if not look.ok]
-    finite = [look for look in wrong if look.fits and np.isfinite(look.got).all()]
-    if len(finite) < len(wrong) or len(wrong) < LEAST or not all((look.expected.s[look.wrong] > 0).all() for look in wrong):
+    shares = [_share_lost(look) for look in wrong]
+    if len(wrong) < LEAST or not all(map(math.isfinite, shares)):
         return ""
-    largest = max(float(np.max(np.abs(look.got - look.right)[look.wrong] / look.expected.s[look.wrong])) for look in wrong)
-    text = f"Errors of {wrong[0].quantity} reach 2^{math.log2(largest):.1f} of the sum of the products' magnitudes"
+    text = f"Errors of {wrong[0].quantity} reach 2^{math.log2(max(shares)):.1f} of the sum of the products' magnitudes"
     within = next((NAMES[code] for code in NAMES if _within(wrong, code)), "")
     within = f", no more than sums in {within} lose" if within else ""
     return f"{text}{within} ({len(wrong)} problems)."
 
 
+def _share_lost(look: Look) -> float:
+    """The largest error over S; infinite where there is none to be over, or no number."""
+    if not look.fits or not np.isfinite(look.got).all():
+        return math.inf
+    error, s = np.abs(look.got - look.right)[look.wrong], look.expected.s[look.wrong]
+    return float(np.max(error / s)) if s.all() else math.inf
+
+
 def _within(wrong: Sequence[Look], code: str) -> bool:
-    dtype = wrong[0].problem.format
+    """Are all errors within the bound of sums in a narrower format?"""
+    dtype, arithmetic = wrong[0].problem.format, Arithmetic(accumulator=code)
     if DTYPES[code].p > dtype.p:
         return False
-    arithmetic = Arithmetic(accumulator=code)
+    bound = (
+        bounds.direct(e.exact, e.n, e.s, dtype=dtype, arithmetic=arithmetic)
+        for e in (look.expected for look in wrong)
+    )
     return all(
-        bool(np.all(np.abs(look.got - look.right) <= bounds.direct(look.right, look.expected.n, look.expected.s, dtype=dtype, arithmetic=arithmetic)))
-        for look in wrong
+        bool(np.all(np.abs(look.got - look.right) <= most)) for look, most in zip(wrong, bound, strict=True)
     )

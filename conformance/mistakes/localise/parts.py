@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.mistakes.localise.looks import Floats, Look, Mask, axis_names
+from conformance.mistakes.localise.looks import Look, Mask, axis_names
 from conformance.mistakes.localise.patterns import LEAST, Pattern
 from conformance.mistakes.localise.places import ENOUGH
 from conformance.mistakes.localise.rules import Rule, rules
@@ -97,21 +97,22 @@ def _along_axes(wrong: Sequence[Look]) -> Iterator[Region]:
     """A rule for each axis along which only some indices are wrong; where they meet."""
     chosen: dict[int, Rule] = {}
     for axis, name in enumerate(axis_names(wrong[0].g, wrong[0].quantity)):
-        fitting = (rule for rule in rules(_indices(wrong[0], axis), name) if _fits(rule, axis, wrong))
-        rule = next(fitting, None)
-        if rule is not None:
-            chosen[axis] = rule
+        seen = [_indices(look, axis) for look in wrong]
+        if not seen[0].all():
+            rule = next((rule for rule in rules(seen[0], name) if _fits(rule, seen, wrong)), None)
+            chosen |= {axis: rule} if rule else {}
     if chosen:
         words = " of ".join(rule.words for _, rule in sorted(chosen.items(), reverse=True))
         yield Region(words=words, mask=lambda look: _meeting(look, chosen))
 
 
-def _fits(rule: Rule, axis: int, wrong: Sequence[Look]) -> bool:
+def _fits(rule: Rule, seen: Sequence[Mask], wrong: Sequence[Look]) -> bool:
     """Does it give the wrong indices of the first look, miss none elsewhere, and leave some out?"""
-    given = [rule.indices(look.right.shape[axis], look.g) for look in wrong]
-    seen = [_indices(look, axis) for look in wrong]
+    if not np.array_equal(rule.indices(len(seen[0]), wrong[0].g), seen[0]):
+        return False
+    given = [rule.indices(len(s), look.g) for s, look in zip(seen, wrong, strict=True)]
     covers = all(not (s & ~r).any() for s, r in zip(seen, given, strict=True))
-    return covers and np.array_equal(given[0], seen[0]) and sum(not r.all() for r in given) >= LEAST
+    return covers and sum(not r.all() for r in given) >= LEAST
 
 
 def _indices(look: Look, axis: int) -> Mask:
@@ -162,10 +163,13 @@ def _most(look: Look) -> int:
 
 def _border(look: Look) -> Mask:
     """The first and last index along any spatial axis."""
-    inner = tuple(slice(1, -1) for _ in range(look.g.rank))
-    mask = np.ones(look.right.shape, bool)
-    mask[(..., *inner)] = False
-    return mask
+    spatial = look.right.shape[2:]
+    inner = np.pad(
+        np.zeros([max(n - 2, 0) for n in spatial], bool),
+        [(min(1, n), int(n > 1)) for n in spatial],
+        constant_values=True,
+    )
+    return np.broadcast_to(inner, look.right.shape)
 
 
 # ---- what stands there ----
@@ -173,12 +177,19 @@ def _standing(look: Look) -> Iterator[Standing]:
     yield Standing(words="it is 0", matches=lambda seen: seen.got == 0)
     yield Standing(words="it is NaN", matches=lambda seen: np.isnan(seen.got))
     yield Standing(words="it is infinite", matches=lambda seen: np.isinf(seen.got))
-    f = factor_of(np.where(look.wrong, look.got, 0), np.where(look.wrong, look.right, 0), look.problem.format.u)
+    f = factor_of(
+        np.where(look.wrong, look.got, 0), np.where(look.wrong, look.right, 0), look.problem.format.u
+    )
     if f:
         yield Standing(words=f"it is {times(f)}", matches=lambda seen: scaled(seen, seen.got, seen.right, f))
     for axis, name in enumerate(axis_names(look.g, look.quantity)):
-        for words, by in ((f"the value of the {name} before stands", 1), (f"the value of the next {name} stands", -1)):
-            yield Standing(words=words, matches=functools.partial(_neighbour, axis=axis, by=by), telling=_several)
+        for words, by in (
+            (f"the value of the {name} before stands", 1),
+            (f"the value of the next {name} stands", -1),
+        ):
+            yield Standing(
+                words=words, matches=functools.partial(_neighbour, axis=axis, by=by), telling=_several
+            )
 
 
 def _several(look: Look) -> bool:

@@ -33,16 +33,18 @@ class Pattern:
 def certain(candidates: Iterable[Pattern], looks: Sequence[Look]) -> tuple[Pattern, bool] | None:
     """The first pattern that holds in all wrong looks, and whether it holds in the right ones too.
 
-    One that holds in all looks is preferred: nothing else decides whether it shows.
+    One that says all is preferred, then one that holds in the right looks too: nothing else decides whether it shows.
     """
     wrong = [look for look in looks if not look.ok]
-    found = None
+    found: dict[tuple[bool, bool], Pattern] = {}
     for pattern in candidates:
         if all(map(pattern.holds, wrong)) and sum(map(pattern.telling, wrong)) >= LEAST:
-            if all(pattern.holds(look) for look in looks):
-                return pattern, True
-            found = found or (pattern, False)
-    return found
+            everywhere = all(pattern.holds(look) for look in looks if look.ok)
+            found.setdefault((pattern.whole, everywhere), pattern)
+            if pattern.whole and everywhere:
+                break
+    best = max(found, default=None)
+    return None if best is None else (found[best], best[1])
 
 
 def counted(looks: Sequence[Look], *, everywhere: bool) -> str:

@@ -81,7 +81,10 @@ def _taken(look: Look, axis: int) -> Iterator[Pattern]:
     """Along one axis, the slices of others."""
     q, name = look.quantity, axis_names(look.g, look.quantity)[axis]
     for words, take in TAKEN.items():
-        yield _moved(f"every {name} of {q} holds the values of {words}", lambda a, take=take: np.broadcast_to(take(a, axis), a.shape))  # type: ignore[misc]
+        yield _moved(
+            f"every {name} of {q} holds the values of {words}",
+            lambda a, take=take: np.broadcast_to(take(a, axis), a.shape),  # type: ignore[misc]
+        )
     yield Pattern(
         words=f"{q} has its {name}s in another order",
         holds=lambda seen: _slices_exchanged(seen, axis),
@@ -93,7 +96,9 @@ def _taken(look: Look, axis: int) -> Iterator[Pattern]:
         yield Pattern(
             words=f"{q} stands {abs(by)} {name}{'s' * (abs(by) > 1)} {where} where it should",
             holds=lambda seen, by=by: _shifted(seen, axis, by),  # type: ignore[misc]
-            telling=lambda seen, by=by: np.unique(seen.right).size >= ENOUGH and seen.right.shape[axis] > abs(by) + 1,  # type: ignore[misc]
+            telling=lambda seen, by=by: (
+                np.unique(seen.right).size >= ENOUGH and seen.right.shape[axis] > abs(by) + 1
+            ),  # type: ignore[misc]
         )
 
 
@@ -102,14 +107,15 @@ def _slices_exchanged(seen: Look, axis: int) -> bool:
     right = seen.problem.format.rounded(seen.right)
     if not seen.fits:
         return False
-    return sorted(a.tobytes() for a in np.moveaxis(seen.got, axis, 0)) == sorted(a.tobytes() for a in np.moveaxis(right, axis, 0))
+    slices = (sorted(a.tobytes() for a in np.moveaxis(whole + 0.0, axis, 0)) for whole in (seen.got, right))
+    return next(slices) == next(slices)
 
 
 def _shifted(seen: Look, axis: int, by: int) -> bool:
     """Shifted along an axis, whatever came in at the edge."""
     n = seen.right.shape[axis]
     if not seen.fits or n <= abs(by):
-        return False
+        return seen.fits  # nothing is left of it
     to, of = (slice(by, None), slice(0, n - by)) if by > 0 else (slice(0, n + by), slice(-by, None))
     return same(_cut(seen.got, axis, to), seen.problem.format.rounded(_cut(seen.right, axis, of)))
 
@@ -121,10 +127,14 @@ def _cut(a: Array, axis: int, part: slice) -> Floats:
 def _reshaped(look: Look) -> Iterator[Pattern]:
     """All values in order, under other sizes; or in the order of Fortran."""
     q = look.quantity
-    yield _moved(f"{q} is filled in reversed order of axes (Fortran for C)", lambda a: a.ravel("F").reshape(a.shape))
+    yield _moved(
+        f"{q} is filled in reversed order of axes (Fortran for C)", lambda a: a.ravel("F").reshape(a.shape)
+    )
     yield Pattern(
         words=f"{q} has the right values in the right order, but other axes",
-        holds=lambda seen: seen.gives(seen.right.reshape(seen.got.shape)) if seen.got.size == seen.right.size else False,
+        holds=lambda seen: (
+            seen.gives(seen.right.reshape(seen.got.shape)) if seen.got.size == seen.right.size else False
+        ),
         telling=lambda seen: not seen.fits and np.unique(seen.right).size >= ENOUGH,
     )
 

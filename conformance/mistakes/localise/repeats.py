@@ -11,19 +11,25 @@ from conformance.problem import Problem
 
 __all__ = ["repeats"]
 
-UNSTEADY = "{q} differs from call to call on the same operands: uninitialised or out-of-bounds memory, or state"
+UNSTEADY = (
+    "{q} differs from call to call on the same operands: uninitialised or out-of-bounds memory, or state"
+)
 
 
 def repeats(looks: Looks, problem: Problem) -> str:
     """Three calls of one problem, another one between them: what the results have to do with one another; '' if nothing."""
     other = problem.replace(seed=(problem.seed + 1) % 2**64)
-    made = [looks.again(p) for p in (problem, problem, other, problem)]
-    calls = [look for look in made if look is not None and look.fits]
-    if len(calls) < len(made) or not calls[0].got.size:
-        return ""
+    calls: list[Look] = []
+    for p in (problem, problem, other, problem):
+        look = looks.again(p) if looks.affords(p) else None
+        if look is None or not look.fits or not look.got.size:
+            return ""
+        calls.append(look)
     q = calls[0].quantity
     adds = all(np.isfinite(look.got).all() for look in calls)
-    if adds and all(not later.ok and later.gives(earlier.got + later.right) for earlier, later in pairwise(calls)):
+    if adds and all(
+        not later.ok and later.gives(earlier.got + later.right) for earlier, later in pairwise(calls)
+    ):
         return f"{q} adds up from call to call: each result is the one before plus the right one (4 calls)."
     if _stale(calls):
         return f"{q} is the right result of the call before, whose operands were others (4 calls)."

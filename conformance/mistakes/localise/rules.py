@@ -34,7 +34,9 @@ def _ends(name: str) -> Iterator[Rule]:
     yield Rule(words=f"all {name}s but the first", indices=lambda n, g: np.arange(n) > 0)
     yield Rule(words=f"all {name}s but the last", indices=lambda n, g: np.arange(n) < n - 1)
     yield Rule(words=f"the first and the last {name}", indices=lambda n, g: np.arange(n) % max(n - 1, 1) == 0)
-    yield Rule(words=f"all {name}s but the first and the last", indices=lambda n, g: np.arange(n) % max(n - 1, 1) > 0)
+    yield Rule(
+        words=f"all {name}s but the first and the last", indices=lambda n, g: np.arange(n) % max(n - 1, 1) > 0
+    )
     if name in ("map", "channel"):
         yield Rule(words=f"the {name}s of the first group", indices=lambda n, g: _group(n, g) == 0)
         yield Rule(words=f"the {name}s of the last group", indices=lambda n, g: _group(n, g) == g.groups - 1)
@@ -55,17 +57,22 @@ def _counted(seen: Mask, name: str) -> Iterator[Rule]:
     yield Rule(words=f"the last {n - first} {name}s", indices=lambda m, g: np.arange(m) >= m - (n - first))
 
 
+def _th(m: int) -> str:
+    return {2: "second", 3: "third"}.get(m, f"{m}th")
+
+
 def _periodic(name: str) -> Iterator[Rule]:
     """Every so manieth, and what is left over behind whole blocks."""
     for m in (2, 3, 4, 8, 16, 32, 64):
         for r in range(min(m, 4)):
-            words = f"every {m}-th {name}, from {r} on (counted from 0)"
+            words = f"every {_th(m)} {name}, from {r} on (counted from 0)"
             yield Rule(words=words, indices=lambda n, g, m=m, r=r: np.arange(n) % m == r)  # type: ignore[misc]
         yield Rule(
-            words=f"the last of every {m} {name}s", indices=lambda n, g, m=m: np.arange(n) % m == m - 1  # type: ignore[misc]
+            words=f"the last of every {m} {name}s",
+            indices=lambda n, g, m=m: np.arange(n) % m == m - 1,  # type: ignore[misc]
         )
         yield Rule(
-            words=f"every {m}-th {name} but the first (counted from 0)",
+            words=f"every {_th(m)} {name} but the first (counted from 0)",
             indices=lambda n, g, m=m: (np.arange(n) % m == 0) & (np.arange(n) > 0),  # type: ignore[misc]
         )
         yield Rule(

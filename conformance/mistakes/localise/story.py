@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from conformance.adapter.session import Session
-from conformance.mistakes.localise.features import features, trivial
+from conformance.mistakes.localise.features import features, detours
 from conformance.mistakes.localise.looks import Look, Looks, same, varied
 from conformance.mistakes.localise.numeric import drifting, numeric
 from conformance.mistakes.localise.parts import parts
@@ -15,7 +16,7 @@ from conformance.mistakes.localise.places import places
 from conformance.mistakes.localise.repeats import UNSTEADY, repeats
 from conformance.mistakes.localise.thresholds import thresholds
 from conformance.mistakes.localise.values import values
-from conformance.problem import Problem
+from conformance.problem import Geometry, Problem
 
 __all__ = ["localise"]
 
@@ -58,7 +59,7 @@ def _deciding(looks: Looks, wrong: Sequence[Look]) -> str:
     first = wrong[0].problem
     if not all(look in wrong for look in looks.seen if look.g == first.geometry):
         return ""
-    return features(looks, wrong) or thresholds(looks, wrong) or trivial(looks, wrong)
+    return features(looks, wrong) or thresholds(looks, wrong) or detours(looks, wrong)
 
 
 def _pattern(looks: Sequence[Look]) -> str:
@@ -79,11 +80,18 @@ def _patterns(seen: Sequence[Look]) -> Iterator[Pattern]:
 
 
 def _near(p: Problem) -> Iterator[Problem]:
-    """Other data, then one number after the other larger, then all of them, then all of them least."""
-    g = p.geometry
+    """Other data; then one number after the other larger, and all of them; then all of them least."""
     for k in range(2, 5):
         yield p.replace(seed=(p.seed + k) % 2**64)
-    grouped = {"groups": g.groups + 1, "channels": g.channels // g.groups * (g.groups + 1), "maps": g.maps // g.groups * (g.groups + 1)}
+    for k, change in enumerate(_changes(p.geometry), start=5):
+        near = varied(p, **change)
+        if near is not None:
+            yield near.replace(seed=(p.seed + k) % 2**64)
+
+
+def _changes(g: Geometry) -> Iterator[dict[str, Any]]:
+    """Changes of a geometry."""
+    channels, maps = g.channels // g.groups, g.maps // g.groups
     larger = {
         "batch": g.batch + 1,
         "channels": g.channels + g.groups,
@@ -91,11 +99,20 @@ def _near(p: Problem) -> Iterator[Problem]:
         "size": tuple(2 * n + 3 + axis for axis, n in enumerate(g.size)),
         "stride": tuple(s + 1 for s in g.stride),
     }
-    longer = {"kernel": tuple(k + 1 for k in g.kernel), "size": tuple(n + 2 * d for n, d in zip(g.size, g.dilation, strict=True))}
-    plain = {"batch": 1, "groups": 1, "channels": g.channels // g.groups, "maps": g.maps // g.groups, "stride": (1,), "dilation": (1,)}
-    least = {"kernel": (1,), "size": tuple(1 + abs(lo) + abs(hi) for lo, hi in g.padding)}
-    changes: list[dict[str, object]] = [*({name: value} for name, value in larger.items()), grouped, longer, {**larger, **longer}]
-    for k, change in enumerate([*changes, plain, {**plain, **least, "channels": 1, "maps": 1}]):
-        near = varied(p, **change)
-        if near is not None:
-            yield near.replace(seed=(p.seed + 5 + k) % 2**64)
+    longer = {
+        "kernel": tuple(k + 1 for k in g.kernel),
+        "size": tuple(n + 2 * d for n, d in zip(g.size, g.dilation, strict=True)),
+    }
+    plain = {"batch": 1, "groups": 1, "channels": channels, "maps": maps, "stride": (1,), "dilation": (1,)}
+    least = {
+        "channels": 1,
+        "maps": 1,
+        "kernel": (1,),
+        "size": tuple(1 + abs(lo) + abs(hi) for lo, hi in g.padding),
+    }
+    yield from ({name: value} for name, value in larger.items())
+    yield {"groups": g.groups + 1, "channels": channels * (g.groups + 1), "maps": maps * (g.groups + 1)}
+    yield longer
+    yield {**larger, **longer}
+    yield plain
+    yield {**plain, **least}

@@ -38,15 +38,14 @@ class _Line:
         least, most = self._axis.least, self._axis.most
         if self._at(least):
             edge = self._edge(least, self._here)
-            said = self._checked(lambda n: n < edge, edge, f"from {self._name(edge)} on, right up to {self._name(edge - 1)}")
-        elif self._at(most):
+            words = f"from {self._name(edge)} on, right up to {self._name(edge - 1)}"
+            return self._checked(lambda n: n < edge, edge, words) or self._periodic()
+        if self._at(most):
             edge = self._edge(self._here, most)
-            said = self._checked(lambda n: n >= edge, edge, f"up to {self._name(edge - 1)}, right from {self._name(edge)} on")
-        else:
-            said = ""
-            if not (self._at(self._here - 1) or self._at(self._here + 1)):
-                return ""
-        return said or self._periodic()
+            words = f"up to {self._name(edge - 1)}, right from {self._name(edge)} on"
+            return self._checked(lambda n: n >= edge, edge, words) or self._periodic()
+        beside = self._axis.spatial is not None and (self._at(self._here - 1) or self._at(self._here + 1))
+        return self._periodic() if beside else ""
 
     def _name(self, n: int) -> str:
         return self._axis.words(n)
@@ -70,11 +69,18 @@ class _Line:
 
     def _checked(self, model: Model, edge: int, words: str) -> str:
         """Said, if further values on both sides and another problem at the edge agree."""
-        for n in (edge - 2, edge + 1, edge + 2, (edge + self._axis.most) // 2, self._axis.most):
+        most = self._axis.most
+        for n in (edge - 2, edge + 1, edge + 2, (edge + most) // 2, most, *self._round(edge)):
             self._at(n)
         if edge and self._agree(model) and self._elsewhere(model, (edge - 1, edge)):
             return self._said(words)
         return ""
+
+    def _round(self, edge: int) -> Iterator[int]:
+        """The first value behind the edge that is a multiple of every block, and the first of which the output is."""
+        for of, _ in self._counts():
+            behind = range(edge, self._axis.most + 1)
+            yield from next(([n] for m in (32, 16) for n in behind if of(n) % m == 0), [])
 
     def _agree(self, model: Model) -> bool:
         return all(model(n) == right for n, right in self.right.items())
@@ -102,7 +108,9 @@ class _Line:
 
     def _predicts(self, model: Model) -> bool:
         """Does it hold at values not yet asked, and on another problem?"""
-        fresh = [n for n in range(self._here + 6, self._here + 40) if n not in self.right and n <= self._axis.most]
+        fresh = [
+            n for n in range(self._here + 6, self._here + 40) if n not in self.right and n <= self._axis.most
+        ]
         chosen = [n for wanted in (True, False) for n in [n for n in fresh if model(n) is wanted][:2]]
         answers = [self._at(n) for n in chosen]
         known = len(chosen) == 4 and None not in answers

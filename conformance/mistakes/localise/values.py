@@ -54,18 +54,21 @@ def _factors(subject: str, look: Look, parts: Parts) -> Iterator[Pattern]:
     f = factor_of(*parts(look), look.problem.format.u)
     if f is None:
         return
-    yield Pattern(words=f"{subject} {times(f)}", holds=lambda seen: seen.fits and bool(scaled(seen, *parts(seen), f).all()))
+    yield _scaled(f"{subject} {times(f)}", parts, lambda g: f)
     for name, value in NAMED.items():
         for word, power in (("multiplied", 1), ("divided", -1)):
             if f == Fraction(value(look.g)) ** power != 1:
-                yield _named(f"{subject} {word} by {name}", value, power, parts)
+                yield _scaled(f"{subject} {word} by {name}", parts, _power(value, power))
 
 
-def _named(words: str, value: Callable[[Geometry], int], power: int, parts: Parts) -> Pattern:
-    """A factor that follows the geometry."""
+def _power(value: Callable[[Geometry], int], power: int) -> Callable[[Geometry], Fraction]:
+    return lambda g: Fraction(max(value(g), 1)) ** power  # of an empty batch nothing is scaled
+
+
+def _scaled(words: str, parts: Parts, f: Callable[[Geometry], Fraction]) -> Pattern:
+    """A factor that may follow the geometry."""
     return Pattern(
-        words=words,
-        holds=lambda seen: seen.fits and bool(scaled(seen, *parts(seen), Fraction(max(value(seen.g), 1)) ** power).all()),
+        words=words, holds=lambda seen: seen.fits and bool(scaled(seen, *parts(seen), f(seen.g)).all())
     )
 
 
@@ -80,7 +83,7 @@ def factor_of(got: Floats, right: Floats, u: float) -> Fraction | None:
 
 
 def scaled(look: Look, got: Floats, right: Floats, f: Fraction) -> Mask:
-    """Where is got = f right?  Exactly, if f is a power of two; else but for roundings: of f, the product, the result, and ours."""
+    """Where is got = f right?  Exactly, if f is so many halves; else but for roundings: of f, product, result, and ours."""
     target = right * float(f)
     if f.denominator & (f.denominator - 1) == 0:
         return np.asarray(got == look.problem.format.rounded(target))
@@ -89,6 +92,7 @@ def scaled(look: Look, got: Floats, right: Floats, f: Fraction) -> Mask:
 
 
 def times(f: Fraction) -> str:
+    """In words, to follow ``is``."""
     plain = {0: "0 everywhere", -1: "minus what is right: the sign is wrong", 2: "twice what is right"}
     if f in plain:
         return plain[int(f)]
@@ -99,7 +103,10 @@ def _offsets(look: Look) -> Iterator[Pattern]:
     """The same number added to all elements, to all of an item, or to all of a map or channel."""
     q, c = look.quantity, float((look.got - look.right).flat[0])
     if np.isfinite(c):
-        yield Pattern(words=f"{q} is {abs(c):g} too {'large' if c > 0 else 'small'} everywhere", holds=lambda seen: seen.gives(seen.right + c))
+        yield Pattern(
+            words=f"{q} is {abs(c):g} too {'large' if c > 0 else 'small'} everywhere",
+            holds=lambda seen: seen.gives(seen.right + c),
+        )
     yield Pattern(
         words=f"{q} is off by one and the same number in all its elements",
         holds=lambda seen: _constant(seen, ()),
@@ -161,5 +168,8 @@ def _bounded(look: Look) -> Iterator[Pattern]:
         holds=lambda seen: seen.gives(np.maximum(seen.right, 0)),
         telling=lambda seen: bool((seen.right > 0).any()),
     )
-    yield Pattern(words=f"{q} comes without its sign", holds=lambda seen: seen.gives(np.abs(seen.right)),
-                  telling=lambda seen: bool((seen.right > 0).any()))
+    yield Pattern(
+        words=f"{q} comes without its sign",
+        holds=lambda seen: seen.gives(np.abs(seen.right)),
+        telling=lambda seen: bool((seen.right > 0).any()),
+    )

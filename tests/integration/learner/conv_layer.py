@@ -11,7 +11,8 @@ class ConvLayer:
         self.stride = stride
         self.padding = padding
         scale = np.sqrt(2.0 / (in_channels * kernel_size * kernel_size))
-        self.weights = np.random.default_rng(0).normal(0, scale, (out_channels, in_channels, kernel_size, kernel_size))
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weights = np.random.default_rng(0).normal(0, scale, shape)
         self.bias = np.zeros((out_channels, 1))
 
     def forward(self, x):
@@ -39,7 +40,8 @@ class ConvLayer:
                 patch = self.padded[:, :, i * s : i * s + k, j * s : j * s + k]
                 delta = grad_output[:, :, i, j]
                 self.grad_weights += np.einsum("nf,nchw->fchw", delta, patch) / n
-                grad_padded[:, :, i * s : i * s + k, j * s : j * s + k] += np.einsum("nf,fchw->nchw", delta, self.weights)
+                spread = np.einsum("nf,fchw->nchw", delta, self.weights)
+                grad_padded[:, :, i * s : i * s + k, j * s : j * s + k] += spread
         return grad_padded[:, :, p : p + self.x.shape[2], p : p + self.x.shape[3]]
 
     def update(self, learning_rate):

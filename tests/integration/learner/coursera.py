@@ -1,3 +1,4 @@
+# ruff: noqa: PLW0128  (`(f, f, ...) = W.shape` is how the course writes it)
 import numpy as np
 
 
@@ -7,14 +8,12 @@ def zero_pad(X, pad):
 
 def conv_single_step(a_slice_prev, W, b):
     s = np.multiply(a_slice_prev, W)
-    Z = np.sum(s)
-    Z = Z + float(b[0, 0, 0])
-    return Z
+    return np.sum(s) + float(b[0, 0, 0])
 
 
 def conv_forward(A_prev, W, b, hparameters):
-    (m, n_H_prev, n_W_prev, n_C_prev) = A_prev.shape
-    (f, f, n_C_prev, n_C) = W.shape
+    (m, n_H_prev, n_W_prev, _) = A_prev.shape
+    (f, f, _, n_C) = W.shape
     stride = hparameters["stride"]
     pad = hparameters["pad"]
     n_H = int((n_H_prev + 2 * pad - f) / stride) + 1
@@ -59,7 +58,8 @@ def conv_backward(dZ, cache):
                     horiz_start = stride * w
                     horiz_end = horiz_start + f
                     a_slice = a_prev_pad[vert_start:vert_end, horiz_start:horiz_end, :]
-                    da_prev_pad[vert_start:vert_end, horiz_start:horiz_end, :] += W[:, :, :, c] * dZ[i, h, w, c]
+                    spread = W[:, :, :, c] * dZ[i, h, w, c]
+                    da_prev_pad[vert_start:vert_end, horiz_start:horiz_end, :] += spread
                     dW[:, :, :, c] += a_slice * dZ[i, h, w, c]
                     db[:, :, :, c] += dZ[i, h, w, c]
         dA_prev[i, :, :, :] = da_prev_pad[pad : n_H_prev + pad, pad : n_W_prev + pad, :]

@@ -2,8 +2,8 @@ import numpy as np
 
 
 def conv_forward_naive(x, w, b, conv_param):
-    """
-    Input:
+    """A naive forward pass of a convolutional layer.
+
     - x: Input data of shape (N, C, H, W)
     - w: Filter weights of shape (F, C, HH, WW)
     - b: Biases, of shape (F,)
@@ -14,8 +14,8 @@ def conv_forward_naive(x, w, b, conv_param):
     - cache: (x, w, b, conv_param)
     """
     stride, pad = conv_param["stride"], conv_param["pad"]
-    N, C, H, W = x.shape
-    F, C, HH, WW = w.shape
+    N, _, H, W = x.shape
+    F, _, HH, WW = w.shape
     H_out = 1 + (H + 2 * pad - HH) // stride
     W_out = 1 + (W + 2 * pad - WW) // stride
     x_pad = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="constant")
@@ -31,10 +31,10 @@ def conv_forward_naive(x, w, b, conv_param):
 
 
 def conv_backward_naive(dout, cache):
-    x, w, b, conv_param = cache
+    x, w, _, conv_param = cache
     stride, pad = conv_param["stride"], conv_param["pad"]
-    N, C, H, W = x.shape
-    F, C, HH, WW = w.shape
+    _, _, H, W = x.shape
+    _, _, HH, WW = w.shape
     N, F, H_out, W_out = dout.shape
     x_pad = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="constant")
     dx_pad = np.zeros_like(x_pad)
@@ -46,7 +46,8 @@ def conv_backward_naive(dout, cache):
                 for j in range(W_out):
                     window = x_pad[n, :, i * stride : i * stride + HH, j * stride : j * stride + WW]
                     dw[f] += window * dout[n, f, i, j]
-                    dx_pad[n, :, i * stride : i * stride + HH, j * stride : j * stride + WW] += w[f] * dout[n, f, i, j]
+                    rows, cols = slice(i * stride, i * stride + HH), slice(j * stride, j * stride + WW)
+                    dx_pad[n, :, rows, cols] += w[f] * dout[n, f, i, j]
     dx = dx_pad[:, :, pad : pad + H, pad : pad + W]
     return dx, dw, db
 

@@ -1,13 +1,15 @@
 import numpy as np
 
+
 def conv_forward(x, w, b):
-    n, c, h, width = x.shape
+    n, _, h, width = x.shape
     m, _, kh, kw = w.shape
     y = np.zeros((n, m, h - kh + 1, width - kw + 1))
     for i in range(y.shape[2]):
         for j in range(y.shape[3]):
-            y[:, :, i, j] = np.tensordot(x[:, :, i:i + kh, j:j + kw], w, axes=([1, 2, 3], [1, 2, 3])) + b
+            y[:, :, i, j] = np.tensordot(x[:, :, i : i + kh, j : j + kw], w, axes=([1, 2, 3], [1, 2, 3])) + b
     return y
+
 
 def conv_backward(dout, x, w, b):
     swapped = w.transpose(1, 0, 2, 3)

@@ -6,7 +6,7 @@ import numpy as np
 class Conv3x3:
     def __init__(self, num_filters):
         self.num_filters = num_filters
-        self.filters = np.random.randn(num_filters, 3, 3) / 9
+        self.filters = np.random.default_rng().normal(size=(num_filters, 3, 3)) / 9
 
     def iterate_regions(self, image):
         h, w = image.shape
@@ -14,11 +14,11 @@ class Conv3x3:
             for j in range(w - 2):
                 yield image[i : (i + 3), j : (j + 3)], i, j
 
-    def forward(self, input):
-        self.last_input = input
-        h, w = input.shape
+    def forward(self, image):
+        self.last_input = image
+        h, w = image.shape
         output = np.zeros((h - 2, w - 2, self.num_filters))
-        for im_region, i, j in self.iterate_regions(input):
+        for im_region, i, j in self.iterate_regions(image):
             output[i, j] = np.sum(im_region * self.filters, axis=(1, 2))
         return output
 
@@ -28,4 +28,3 @@ class Conv3x3:
             for f in range(self.num_filters):
                 d_L_d_filters[f] += d_L_d_out[i, j, f] * im_region
         self.filters -= learn_rate * d_L_d_filters
-        return None

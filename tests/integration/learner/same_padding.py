@@ -1,4 +1,4 @@
-"""Output as large as input, always: pads half the kernel; no stride, no bias; one file, three gradient functions fewer."""
+"""An output as large as the input, always: half the kernel is padded.  A function for each gradient, no stride, no bias."""
 
 import numpy as np
 

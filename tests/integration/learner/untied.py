@@ -12,11 +12,12 @@ class Convolutional:
         self.input_depth = input_depth
         self.output_shape = (depth, input_height - kernel_size + 1, input_width - kernel_size + 1)
         self.kernels_shape = (depth, input_depth, kernel_size, kernel_size)
-        self.kernels = np.random.randn(*self.kernels_shape)
-        self.biases = np.random.randn(*self.output_shape)
+        rng = np.random.default_rng()
+        self.kernels = rng.normal(size=self.kernels_shape)
+        self.biases = rng.normal(size=self.output_shape)
 
-    def forward(self, input):
-        self.input = input
+    def forward(self, inputs):
+        self.input = inputs
         self.output = np.copy(self.biases)
         for i in range(self.depth):
             for j in range(self.input_depth):
