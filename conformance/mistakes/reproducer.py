@@ -35,6 +35,8 @@ __all__ = ["Reproducer", "reproducer", "script", "shows"]
 TEMPLATES = Path(__file__).parent / "templates"
 OWN = "reproducer.py.jinja"
 """The template in an adapter's folder."""
+PATIENCE = 300
+"""Seconds that a script may take; frameworks take some to start."""
 OVERWRITTEN = "HYG-1"
 """The clause that operands are left as they were."""
 
@@ -60,26 +62,28 @@ def script(session: Session, seen: Fault) -> str:
     """The script of a fault; '' if it is not in what one call, or the same one twice, returns or overwrites."""
     overwritten = _overwritten(session, seen)
     template, more = _way(session, seen)
-    single = (
-        seen.kind in ("value", "size") or seen.kind.startswith("raises") or (overwritten and template != OWN)
-    )
-    if not single:
+    in_values = seen.kind in ("value", "size") or seen.kind.startswith("raises")
+    if not in_values and (not overwritten or template == OWN):  # what a library keeps is no array of ours
         return ""
-    folder = Path(inspect.getfile(type(session.adapter))).parent
-    loader = jinja2.FileSystemLoader([folder, TEMPLATES] if template == OWN else [TEMPLATES])
-    jinja = jinja2.Environment(  # noqa: S701  (it writes Python, not HTML)
-        loader=loader,
+    jinja = _environment(session, template)
+    context = {**_context(session, seen, overwritten), **more}
+    way = jinja.get_template(template).make_module(context)
+    imports = str(way.imports())  # type: ignore[attr-defined]
+    needs_us = re.search(r"(?m)^(from|import) conformance\b", imports) is not None
+    title = _title(session, seen, needs_us=needs_us)
+    return _spaced(jinja.get_template("base.py.jinja").render(way=way, title=title, **context))
+
+
+def _environment(session: Session, template: str) -> jinja2.Environment:
+    """Templates of ours, and of the adapter's folder if it has its own."""
+    own = [Path(inspect.getfile(type(session.adapter))).parent] if template == OWN else []
+    return jinja2.Environment(  # noqa: S701  (it writes Python, not HTML)
+        loader=jinja2.FileSystemLoader([*own, TEMPLATES]),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    context = {**_context(session, seen, overwritten), **more}
-    way = jinja.get_template(template).make_module(context)
-    imports = str(way.imports())  # type: ignore[attr-defined]
-    title = _title(session, seen, needs_us="conformance" in imports)
-    source = jinja.get_template("base.py.jinja").render(way=way, title=title, **context)
-    return _spaced(source)
 
 
 def _spaced(source: str) -> str:
@@ -94,14 +98,13 @@ def shows(made: Reproducer) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reproducer.py"
         path.write_text(made.source, encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, path],
-            cwd=folder,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        command = [sys.executable, str(path)]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, encoding="utf-8", check=False, timeout=PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            return False
     raised = made.fault.kind.removeprefix("raises ")
     return done.returncode == 1 and ("expected" in done.stdout or raised in done.stderr)
 

@@ -10,10 +10,10 @@ import pytest
 
 from conformance import Capabilities
 from conformance.adapter.session import Session
+from conformance.engine.corpus import corpus
 from conformance.engine.findings import Finding
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
-from conformance.engine.corpus import corpus
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.diagnose import Diagnosis, diagnose
 from conformance.mistakes.mistake import Mistake

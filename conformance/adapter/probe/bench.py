@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
+from conformance.adapter.probe.observation import Observation
 from conformance.adapter.session import Session
 from conformance.problem import QUANTITIES, Geometry, Operands, Problem, dtype_of
 from conformance.problem.fills import bits
@@ -129,10 +129,6 @@ class Bench:
 
     def saw(self, quantity: str, what: str, value: str, evidence: str) -> Observation:
         return Observation(dtype=self.code, quantity=quantity, property=what, value=value, evidence=evidence)
-
-    def unseen(self, what: str, reason: object, quantities: tuple[str, ...] = ("",)) -> Iterator[Observation]:
-        """The same property, not seen."""
-        return (self.saw(q, what, UNOBSERVABLE, str(reason)) for q in quantities)
 
 
 def axes(g: Geometry, quantity: str) -> frozenset[str]:

@@ -88,7 +88,9 @@ def _inputs(
     """Of float32: the format to which operands are rounded, where it is one that is honest."""
     if bench.code != "f32":
         return {}
-    seen = {q: fit.inputs for q, fit in fits.items() if fit and fit.both and not fit.cut and _honest(fit)}
+    seen = {
+        q: fit.inputs for q, fit in fits.items() if fit and fit.both and not fit.cut and fit.stored == "none"
+    }
     if transforms:
         seen |= {q: form for q, form in unmoved(bench).items() if q in transforms}
     if seen.get("db") != seen.get("dw"):
@@ -96,9 +98,10 @@ def _inputs(
     return {q: form for q, form in seen.items() if form in HONEST_INPUTS}
 
 
-def _honest(fit: Fit) -> bool:
-    """Does nothing but the rounding of operands, to a format of the same range, stand between products and results?"""
-    return fit.stored == "none" and fit.inputs in ("none", *HONEST_INPUTS)
+def _plain(bench: Bench, fit: Fit) -> bool:
+    """Does nothing but what `_inputs` admits stand between products and results?"""
+    admitted = HONEST_INPUTS if bench.code == "f32" else ()
+    return fit.stored == "none" and fit.inputs in ("none", *admitted)
 
 
 def _of_sums(bench: Bench, q: str, fit: Fit, widths: Widths) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def _of_sums(bench: Bench, q: str, fit: Fit, widths: Widths) -> dict[str, Any]:
         return found
     if not narrow and direction(seen, fit.rounding, narrow=False)[0] == "toward zero":
         found["truncates"] = True  # what float32 sums lose is little beside the rounding of a narrow result
-    if flushed(seen) and (narrow or seen["control"].right) and _honest(fit):
+    if flushed(seen) and (narrow or seen["control"].right) and _plain(bench, fit):
         found["flushes"] = True
     if narrow and lossy(widths.at(widths.base)[q]) and widths.right(bench.format.p, q):
         found |= {"accumulator": "f32", "partial_sums": bench.code}

@@ -20,7 +20,8 @@ class Axis:
     """One number, all others left as they are.
 
     words: of a value, as in ``width 17``; of none, its name.  value: that of a geometry.  put: the problem with another
-    value; None if it is impossible.  least, most: between which it is tried.  spatial: the axis of x it is the size of.
+    value; None if it is impossible.  least, most: between which it is tried.  blocks: may it be taken in blocks?
+    spatial: the axis of x it is the size of.
     """
 
     words: Callable[[int | None], str]
@@ -28,6 +29,7 @@ class Axis:
     put: Callable[[Problem, int], Problem | None]
     least: int
     most: int
+    blocks: bool = True
     spatial: int | None = None
 
 
@@ -68,6 +70,7 @@ def _kernel(name: str, axis: int, *, most: int) -> Axis:
         put=lambda p, n: varied(p, kernel=_replaced(p.geometry.kernel, axis, n)),
         least=1,
         most=most,
+        blocks=False,
     )
 
 

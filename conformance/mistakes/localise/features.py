@@ -95,10 +95,9 @@ def _divided(g: Geometry) -> Ints:
     return tuple(i + (s - r) % s for i, s, r in zip(g.size, g.stride, g.remainder, strict=True))
 
 
-def _oblong(g: Geometry) -> Ints:
-    """Sizes for one output more along the last axis, if the output was as long along all."""
-    equal = g.rank > 1 and len(set(g.output)) == 1
-    return (*g.size[:-1], g.size[-1] + g.stride[-1] * equal)
+def _oblong(values: Ints, equal: Ints, by: int) -> Ints:
+    """More along the last axis, if there are several and others are equal along all."""
+    return (*values[:-1], values[-1] + by) if len(values) > 1 and len(set(equal)) == 1 else values
 
 
 def _one_position(g: Geometry) -> Ints:
@@ -111,7 +110,9 @@ CHANGES: dict[str, Change] = {
     "the convention is convolution": _geometry(convention=lambda g: "convolution"),
     "the stride is 1": _geometry(stride=lambda g: (1,)),
     "the stride is the same along all axes": _geometry(stride=lambda g: (g.stride[0],)),
-    "the output is not as long along all axes": _geometry(size=_oblong),
+    "the output is not as long along all axes": _geometry(
+        size=lambda g: _oblong(g.size, g.output, g.stride[-1])
+    ),
     "the stride leaves nothing over": _geometry(size=_divided),
     "the dilation is 1": _geometry(dilation=lambda g: (1,)),
     "the dilation is the same along all axes": _geometry(dilation=lambda g: (g.dilation[0],)),
@@ -126,6 +127,7 @@ CHANGES: dict[str, Change] = {
     "the bias is one number an output": _geometry(bias=lambda g: "untied"),
     "the kernel is odd": _geometry(kernel=lambda g: tuple(k + 1 - k % 2 for k in g.kernel)),
     "the kernel is even": _geometry(kernel=lambda g: tuple(k + k % 2 for k in g.kernel)),
+    "the kernel is not as long along all axes": _geometry(kernel=lambda g: _oblong(g.kernel, g.kernel, 1)),
     "the kernel is as long along all axes": _geometry(kernel=lambda g: (max(g.kernel),)),
     "the sizes of x are the same along all axes": _geometry(size=lambda g: (max(g.size),) * g.rank),
     "the sizes of x differ from axis to axis": _geometry(size=lambda g: _unequal(g.size)),

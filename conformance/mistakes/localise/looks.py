@@ -113,8 +113,8 @@ class Looks:
         return None
 
     def affords(self, problem: Problem) -> bool:
-        """Is it small, and is there time and a call left?"""
-        return self._left > 0 and time.monotonic() < self._end and problem.geometry.products <= LARGE
+        """Is it small, and is there time and a call left?  The last one is for `again`."""
+        return self._left > 1 and time.monotonic() < self._end and problem.geometry.products <= LARGE
 
     def ok(self, problem: Problem | None) -> bool | None:
         """Is it right on a problem?  None: no look."""

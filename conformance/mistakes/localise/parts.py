@@ -99,20 +99,24 @@ def _along_axes(wrong: Sequence[Look]) -> Iterator[Region]:
     for axis, name in enumerate(axis_names(wrong[0].g, wrong[0].quantity)):
         seen = [_indices(look, axis) for look in wrong]
         if not seen[0].all():
-            rule = next((rule for rule in rules(seen[0], name) if _fits(rule, seen, wrong)), None)
-            chosen |= {axis: rule} if rule else {}
+            fitting = [(hits, rule) for rule in rules(seen[0], name) if (hits := _hits(rule, seen, wrong))]
+            chosen |= {axis: max(fitting, key=lambda f: f[0])[1]} if fitting else {}
     if chosen:
         words = " of ".join(rule.words for _, rule in sorted(chosen.items(), reverse=True))
         yield Region(words=words, mask=lambda look: _meeting(look, chosen))
 
 
-def _fits(rule: Rule, seen: Sequence[Mask], wrong: Sequence[Look]) -> bool:
-    """Does it give the wrong indices of the first look, miss none elsewhere, and leave some out?"""
+def _hits(rule: Rule, seen: Sequence[Mask], wrong: Sequence[Look]) -> int:
+    """In how many looks does it give the wrong indices?  0 unless in the first, if it misses one, or leaves none out."""
     if not np.array_equal(rule.indices(len(seen[0]), wrong[0].g), seen[0]):
-        return False
+        return 0
     given = [rule.indices(len(s), look.g) for s, look in zip(seen, wrong, strict=True)]
-    covers = all(not (s & ~r).any() for s, r in zip(seen, given, strict=True))
-    return covers and sum(not r.all() for r in given) >= LEAST
+    if (
+        any((s & ~r).any() for s, r in zip(seen, given, strict=True))
+        or sum(not r.all() for r in given) < LEAST
+    ):
+        return 0
+    return sum(np.array_equal(s, r) for s, r in zip(seen, given, strict=True))
 
 
 def _indices(look: Look, axis: int) -> Mask:

@@ -35,17 +35,23 @@ class _Line:
         """From an edge on, up to an edge, or at multiples."""
         if self._at(self._here) is not False:
             return ""
-        least, most = self._axis.least, self._axis.most
-        if self._at(least):
+        said, least, most = "", self._axis.least, self._axis.most
+        right, wide = self._at(least), self._at(most)
+        if right and wide is not True:
             edge = self._edge(least, self._here)
             words = f"from {self._name(edge)} on, right up to {self._name(edge - 1)}"
-            return self._checked(lambda n: n < edge, edge, words) or self._periodic()
-        if self._at(most):
+            said = self._checked(lambda n: n < edge, edge, words)
+        elif wide and right is not True:
             edge = self._edge(self._here, most)
             words = f"up to {self._name(edge - 1)}, right from {self._name(edge)} on"
-            return self._checked(lambda n: n >= edge, edge, words) or self._periodic()
-        beside = self._axis.spatial is not None and (self._at(self._here - 1) or self._at(self._here + 1))
-        return self._periodic() if beside else ""
+            said = self._checked(lambda n: n >= edge, edge, words)
+        return said or (self._periodic() if self._axis.blocks and self._varies() else "")
+
+    def _varies(self) -> bool:
+        """Is anything on the line right?"""
+        if self._axis.spatial is not None:
+            self._at(self._here - 1), self._at(self._here + 1)
+        return any(self.right.values())
 
     def _name(self, n: int) -> str:
         return self._axis.words(n)
