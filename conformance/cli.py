@@ -186,7 +186,10 @@ def doctor(adapter: str) -> None:
 @click.argument("adapter", metavar="ADAPTER")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object an observation")
 def probe(adapter: str, *, as_json: bool) -> None:
-    """What kind of arithmetic is it?  Inferred from outside, with the evidence; exit code 3 if the adapter is broken."""
+    """What kind of arithmetic is it?  Inferred from outside, with the evidence.
+
+    Exit codes: 0 it was probed, whatever was seen; 3 the adapter is broken.
+    """
     import dataclasses
     import json
 
@@ -195,14 +198,15 @@ def probe(adapter: str, *, as_json: bool) -> None:
     from conformance.adapter.connect import connect
     from conformance.adapter.probe import probe as observed
 
-    seen = list(observed(connect(adapter)))
+    seen = observed(connect(adapter))
     if as_json:
-        for observation in seen:
-            click.echo(json.dumps(dataclasses.asdict(observation)))
+        for o in seen:
+            click.echo(json.dumps(dataclasses.asdict(o)))
         return
     headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
     rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
-    click.echo(tabulate(rows, headers=headers, maxcolwidths=[None, None, None, 34, 20, 60]))
+    widths = [None, None, None, 34, 20, 60]
+    click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
 
 
 @main.command()

@@ -32,7 +32,19 @@ from conformance.mistakes.recipe import Recipe, computing
 from conformance.problem import Problem
 from conformance.spec import Clause, Severity, matching
 
-__all__ = ["CLAUSES", "PAIR", "Power", "Trial", "chosen", "drawn_pairs", "pair", "probes", "trials", "tried"]
+__all__ = [
+    "CLAUSES",
+    "PAIR",
+    "Power",
+    "Trial",
+    "chosen",
+    "drawn_pairs",
+    "of_integers",
+    "pair",
+    "probes",
+    "trials",
+    "tried",
+]
 
 PAIR = "pair"
 """The family of two mistakes made together."""
@@ -168,7 +180,7 @@ def tried(
             number += 1
             if any(j.status.failed for j in judge(session, named.problem, named.id, clauses)):
                 ms = 1000 * (time.perf_counter() - start)
-                seen = _seen(m, [named, _of_integers(named), *also])
+                seen = _seen(m, [named, of_integers(named), *also])
                 return trial(
                     problems=number, milliseconds=ms, killer=named.id, clauses=seen[0], roots=seen[1]
                 )
@@ -186,7 +198,7 @@ def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple
     return _ordered(j.clause for j in failed), _ordered(f.clause for f in findings(failed))
 
 
-def _of_integers(named: Named) -> Named:
+def of_integers(named: Named) -> Named:
     """The same problem on small integers, where every clause has its say."""
     return Named(id=f"{named.id}+small", problem=named.problem.replace(fill="small"))
 

@@ -10,7 +10,7 @@ from conformance.problem import Geometry, Problem
 from conformance.problem.dtypes import CODES
 from conformance.problem.memory import MEMORIES
 
-__all__ = ["features", "detours"]
+__all__ = ["detours", "features"]
 
 Ints = tuple[int, ...]
 Change = Callable[[Problem], Problem | None]

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from conformance.adapter.session import Session
-from conformance.mistakes.localise.features import features, detours
+from conformance.mistakes.localise.features import detours, features
 from conformance.mistakes.localise.looks import Look, Looks, same, varied
 from conformance.mistakes.localise.numeric import drifting, numeric
 from conformance.mistakes.localise.parts import parts
@@ -27,16 +29,24 @@ def localise(session: Session, problem: Problem, quantity: str) -> str:
     Only what holds on every problem tried is said, and each sentence says on how many.  At most `CALLS` calls.
     """
     looks = Looks(session, quantity)
-    start = problem if problem.integers else problem.replace(fill="small")
-    unsteady = repeats(looks, start)
-    first = looks.at(start)
-    if unsteady or first is None:
-        return unsteady
-    said = numeric(looks, problem) if first.ok else " ".join(filter(None, _sentences(looks, first)))
-    last = looks.again(start)
-    if last is not None and not same(first.got, last.got):
-        return f"{UNSTEADY.format(q=quantity)}."
-    return said
+    with np.errstate(all="ignore"):  # what came back may be anything
+        first = looks.at(_digits(problem))
+        if first is not None and first.ok and problem.fill == "unit":
+            first = looks.at(problem)
+        if first is None:
+            return ""
+        unsteady = repeats(looks, first.problem)
+        if unsteady:
+            return unsteady
+        said = numeric(looks, problem) if first.ok else " ".join(filter(None, _sentences(looks, first)))
+        last = looks.again(first.problem)
+        steady = last is None or same(first.got, last.got)
+        return said if steady else f"{UNSTEADY.format(q=quantity)}."
+
+
+def _digits(p: Problem) -> Problem:
+    """With data on which every mistake of geometry shows: integers, and not only 1 and -1."""
+    return p if p.fill == "sparse" else p.replace(fill="small")
 
 
 def _sentences(looks: Looks, first: Look) -> Iterator[str]:
