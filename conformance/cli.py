@@ -251,9 +251,9 @@ def repro(line: str, adapter: str) -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    default=10,
+    default=30,
     show_default=True,
-    help="seconds that one call may take",
+    help="seconds that the import, and each call, may take",
 )
 def check(*, file: Path, timeout: float) -> None:
     """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""

@@ -19,8 +19,8 @@ from conformance.learner.probes import (
     expected,
     meanings,
     near,
+    operands_of,
     padded,
-    problem_of,
 )
 from conformance.learner.quiet import Failed, tried
 from conformance.learner.reading import Reading
@@ -132,8 +132,8 @@ def _both(reading: Reading, g: Geometry, kinds: list[Meant], seconds: float) -> 
 
 
 def _compared(reading: Reading, g: Geometry, kinds: list[Meant], seconds: float) -> Seen:
-    o = problem_of(g).operands
-    values = reading.values(g, x=o.x, w=o.w, b=o.b)
+    o = operands_of(g)
+    values = reading.values(g, x=o["x"], w=o["w"], b=o.get("b"))
     came = tried(lambda: reading.way.forward(values), seconds)
     if isinstance(came, Failed):
         return Seen(score=0.0, error=came.error)

@@ -16,7 +16,7 @@ from conformance.learner.probes import PROBES, expected, meant, near, operands_o
 from conformance.learner.quiet import Failed, tried
 from conformance.learner.reading import Gradient, Reading
 from conformance.learner.way import Function, Functions, Layer, Parts, Way, array, got
-from conformance.learner.words import is_backward, quantity_of
+from conformance.learner.words import is_backward, quantity_in, quantity_of
 from conformance.problem import Geometry
 
 __all__ = ["Behind", "read_backward"]
@@ -24,6 +24,8 @@ __all__ = ["Behind", "read_backward"]
 GRADIENTS = ("dx", "dw", "db")
 MEAN = 2.9
 """What a gradient is worth that is right but for a division by the batch: less than one that is right."""
+LEFT = 0.3
+"""What a part is worth that has another number of axes, if it may yet be meant: the right size, or what is left for db."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +83,11 @@ def _joined(found: list[Behind], reading: Reading) -> Behind:
         return first
     backs, gradients, scores, parts = first.way.backs, dict(first.gradients), dict(first.scores), first.parts
     for more in found[1:]:
-        new = [q for q in more.gradients if q not in gradients and more.scores[q] >= 1]
+        new = [q for q in more.gradients if q not in gradients and (more.named or more.scores.get(q, 0) >= 1)]
         if new and isinstance(more.way, Functions):
             backs += more.way.backs
             gradients |= {q: replace(more.gradients[q], part=more.gradients[q].part + parts) for q in new}
-            scores |= {q: more.scores[q] for q in new}
+            scores |= {q: more.scores[q] for q in new if q in more.scores}
             parts += more.parts
     return replace(
         first, way=replace(first.way, backs=backs), gradients=gradients, scores=scores, parts=parts
@@ -104,7 +106,7 @@ def _tried(way: Way, reading: Reading, seconds: float) -> Behind:
             return Behind(
                 way=way, gradients=gradients, scores=scores, parts=len(came), probe=number, named=named
             )
-    return Behind(way=way, gradients=_usual(reading), named=named)
+    return Behind(way=way, gradients=_usual(way, reading), named=named)
 
 
 def _back_name(way: Way) -> str:
@@ -113,10 +115,12 @@ def _back_name(way: Way) -> str:
     return way.back[0] if isinstance(way, Layer) and way.back else ""
 
 
-def _usual(reading: Reading) -> dict[str, Gradient]:
-    """What a backward pass that never answers is expected to return."""
-    count = 1 if isinstance(reading.way, Layer) else 2 if reading.b is None else 3
-    return {q: Gradient(part=k, form=_form(reading, q)) for k, q in enumerate(GRADIENTS[:count])}
+def _usual(way: Way, reading: Reading) -> dict[str, Gradient]:
+    """What a backward pass that never answers is expected to return: what it is named for, or the usual three."""
+    mine = quantity_in(_back_name(way))
+    count = 1 if isinstance(way, Layer) else 2 if reading.b is None else 3
+    names = (mine,) if mine else GRADIENTS[:count]
+    return {q: Gradient(part=k, form=_form(reading, q)) for k, q in enumerate(names)}
 
 
 def _answer(way: Way, reading: Reading, g: Geometry, seconds: float) -> tuple[Any, Way]:
@@ -149,12 +153,8 @@ def _taken_for(reading: Reading, g: Geometry, came: Parts) -> tuple[dict[str, Gr
         total = sum(seen[q][k][0] for q, k in zip(wanted, dealt, strict=True) if k is not None)
         if total > best[0] + 1e-9:
             best = (total, dealt)
-    chosen = {
-        q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] >= 0.4
-    }
-    return {q: gradient for q, (_, gradient) in chosen.items()}, {
-        q: score for q, (score, _) in chosen.items()
-    }
+    chosen = {q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] > 0}
+    return {q: seen[1] for q, seen in chosen.items()}, {q: seen[0] for q, seen in chosen.items()}
 
 
 def _seen(
@@ -163,12 +163,15 @@ def _seen(
     """How near a part comes to a gradient, and in which form."""
     a, right = array(value), expected(g)[quantity]
     found = [(0.0, Gradient(part=part, form=_form(reading, quantity)))]
-    forms = [form for form in _forms(reading, quantity) if a is not None and a.ndim == len(form)]
-    for form in forms:
-        own = taken(np.asarray(a), reading.own(quantity), form)
+    if a is None:
+        return found[0]
+    for form in (form for form in _forms(reading, quantity) if len(form) == a.ndim):
+        own = taken(a, reading.own(quantity), form)
         found.append((near(own, right), Gradient(part=part, form=form)))
         if g.batch > 1 and near(own * g.batch, right) == 3:
             found.append((MEAN, Gradient(part=part, form=form, mean=True)))
+    if len(found) == 1 and (quantity == "db" or a.size == right.size):
+        found.append((LEFT, found[0][1]))
     score, gradient = max(found, key=lambda f: f[0])
     return (score + _said(name, quantity) if score else 0.0), gradient
 

@@ -13,7 +13,7 @@ from conformance.learner.calling import CONSTRUCTOR, FORWARD, Values, callings
 from conformance.learner.find import Class, Plain, Subject
 from conformance.learner.forms import BIASES, LAYOUTS, OWN, UNTIED, given, reduced, sizes_in
 from conformance.learner.limits import Limits
-from conformance.learner.probes import PLAIN, fitting, padded, problem_of
+from conformance.learner.probes import PLAIN, fitting, operands_of, padded
 from conformance.learner.quiet import Failed, tried
 from conformance.learner.reading import Reading, options
 from conformance.learner.way import Function, Functions, Layer, Slot, Way, slots
@@ -89,8 +89,8 @@ def _of_layer(layer: Layer, x: str, w: str, seconds: float) -> Iterator[Reading]
 
 
 def _values(g: Geometry, x: str, w: str) -> Values:
-    o = problem_of(g).operands
-    arrays = {"x": given(o.x, OWN["x"], x), "w": given(o.w, OWN["w"], w), "b": o.b}
+    o = operands_of(g)
+    arrays = {"x": given(o["x"], OWN["x"], x), "w": given(o["w"], OWN["w"], w), "b": o["b"]}
     return Values(g=g, arrays=arrays, options=options(g))
 
 

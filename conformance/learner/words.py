@@ -13,6 +13,7 @@ __all__ = [
     "is_forward",
     "is_other",
     "meanings",
+    "quantity_in",
     "quantity_of",
     "role_of",
     "stem",
@@ -110,6 +111,11 @@ def meanings(name: str) -> list[str]:
 def role_of(name: str) -> str | None:
     """``w`` or ``b`` of an attribute, a key or what a gradient's name is left with."""
     return next((role for role in meanings(name) if role in ("x", "w", "b")), None)
+
+
+def quantity_in(name: str) -> str | None:
+    """The gradient that a function is named for, as ``kernel_gradient``; None if it says nothing."""
+    return next((f"d{role}" for word in _tokens(name) if (role := role_of(word))), None)
 
 
 def quantity_of(name: str) -> str | None:

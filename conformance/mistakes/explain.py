@@ -204,10 +204,10 @@ def _alone(names: Names, small: Fault, got: float, right: Sum, *, guess: bool) -
     said = f"{value}: {shown(abs(off))} {'more' if off > 0 else 'less'} than it should be"
     if not guess:
         return said
-    for change, words in ((-1, "were missing"), (1, "counted twice"), (-2, "had the other sign")):
-        terms = [t for t in right.terms if change * t.value == off]
-        if len(terms) == 1 and len(right.terms) > 1:
-            return f"{said}, as if {names.term(terms[0])} {words}"
+    changes = ((-1, "were missing"), (1, "counted twice"), (-2, "had the other sign"))
+    found = [(t, words) for t in right.terms for change, words in changes if change * t.value == off != 0]
+    if len(found) == 1 and len(right.terms) > 1:
+        return f"{said}, as if {names.term(found[0][0])} {found[0][1]}"
     ratio = got / right.total if right.total else 0.0
     everywhere = ratio and np.array_equal(np.asarray(small.got), ratio * small.expected.exact)
     return (

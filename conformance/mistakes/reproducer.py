@@ -213,7 +213,7 @@ def _array(a: NDArray[Any], dtype: str, memory: str = "c") -> str:
     made = (
         f'np.array({_literal(values.tolist())}, "{dtype}")' if a.size else f'np.zeros({a.shape}, "{dtype}")'
     )
-    code = _MEMORY.get(memory, "{}") if a.ndim > 1 else "{}"
+    code = (_MEMORY if a.ndim > 1 else _MEMORY_OF_LINES).get(memory, "{}")
     lines = textwrap.wrap(
         code.format(made), WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
@@ -227,6 +227,8 @@ _MEMORY = {
     "channels-last": "np.moveaxis(np.moveaxis({}, 1, -1).copy(), -1, 1)",
 }
 """How the layouts are made; what repeats one item is written out."""
+_MEMORY_OF_LINES = {"sliced": "np.repeat({}, 2)[::2]", "reversed": "np.flip(np.flip({}).copy())"}
+"""The same for a bias of one axis."""
 
 
 def _literal(values: Any) -> str:

@@ -110,7 +110,10 @@ RIGHT: dict[str, tuple[str, ...]] = {
         "its kernels are 3x3, no others.",
     ),
 }
-LACKING = {"same_padding": {"bias", "bias gradient (db)"}, "first_layer": {"bias", "delta (dx)", "bias gradient (db)"}}
+LACKING = {
+    "same_padding": {"bias", "bias gradient (db)"},
+    "first_layer": {"bias", "delta (dx)", "bias gradient (db)"},
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -291,7 +294,9 @@ def test_fifteen_wrong_lines_are_counted_on_fingers(invoke: Invoke) -> None:
         assert words in flat(said.out)
 
 
-def test_a_gradient_that_grows_from_call_to_call_is_found_after_the_steps(invoke: Invoke, changed: Write) -> None:
+def test_a_gradient_that_grows_from_call_to_call_is_found_after_the_steps(
+    invoke: Invoke, changed: Write
+) -> None:
     grows = (
         "        self.dW = np.dot(self.col.T, dout)\n",
         "        before = 0 if self.dW is None else self.dW.reshape(FN, -1).T\n"
@@ -301,7 +306,10 @@ def test_a_gradient_that_grows_from_call_to_call_is_found_after_the_steps(invoke
     assert said.code == 1
     assert passed(said.out) == list(STEPS)
     assert broken(said.out) == ["everything else"]
-    assert "HYG-3 (MUST): no state leaks from call to call: the second backward does not add to the first" in flat(said.out)
+    assert (
+        "HYG-3 (MUST): no state leaks from call to call: the second backward does not add to the first"
+        in flat(said.out)
+    )
     assert re.search(r"numpy_layer\.py does not conform: \d+ of \d+ clauses fail", flat(said.out))
 
 
@@ -315,7 +323,9 @@ def test_layers_beside_the_one_that_is_judged_are_named(invoke: Invoke, written:
     assert "Also there, and not looked at: conv_forward_fast." in said.out
 
 
-def test_a_forward_pass_alone_is_judged_alone_and_what_it_prints_is_dropped(invoke: Invoke, written: Write) -> None:
+def test_a_forward_pass_alone_is_judged_alone_and_what_it_prints_is_dropped(
+    invoke: Invoke, written: Write
+) -> None:
     text = "from scipy.signal import correlate2d\n\nprint('hello')\n\n\ndef conv2d(image, kernel):\n    print('working')\n"
     said = invoke("check", written(text + "    return correlate2d(image, kernel, mode='valid')\n"))
     assert (said.code, said.err) == (0, "")
@@ -365,9 +375,14 @@ def test_a_layer_that_nobody_can_call_is_told(invoke: Invoke, written: Write) ->
 
 
 def test_a_layer_that_never_answers_is_told_and_wrong(invoke: Invoke, written: Write) -> None:
-    said = invoke("check", written("def conv_forward(x, w, b):\n    while True:\n        pass\n"), "--timeout", "0.5")
+    said = invoke(
+        "check", written("def conv_forward(x, w, b):\n    while True:\n        pass\n"), "--timeout", "0.5"
+    )
     assert (said.code, said.err) == (1, "")
-    assert "conv_forward did not answer within 0.5 s on one small image: does one of its loops never end?" in flat(said.out)
+    assert (
+        "conv_forward did not answer within 0.5 s on one small image: does one of its loops never end?"
+        in flat(said.out)
+    )
 
 
 def test_a_layer_that_always_raises_is_told_with_its_line(invoke: Invoke, written: Write) -> None:
@@ -381,7 +396,9 @@ def test_a_layer_that_always_raises_is_told_with_its_line(invoke: Invoke, writte
 
 def test_the_part_that_trains_is_not_run(invoke: Invoke, written: Write) -> None:
     text = (LEARNER / "fifteen_lines.py").read_text(encoding="utf-8")
-    said = invoke("check", written(text + "\n\nif __name__ == '__main__':\n    raise SystemExit('trained')\n"))
+    said = invoke(
+        "check", written(text + "\n\nif __name__ == '__main__':\n    raise SystemExit('trained')\n")
+    )
     assert said.code == 0
 
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conformance.adapter.plain import right, same
+from conformance.adapter.probe.algorithm import Algorithm, algorithms
 from conformance.adapter.probe.bench import UNANSWERED, Bench
 from conformance.adapter.probe.chains import chains
 from conformance.adapter.probe.extremes import flushed
+from conformance.adapter.probe.fit import Fit
 from conformance.adapter.probe.invariance import unmoved
-from conformance.adapter.probe.reach import Algorithm, algorithms
-from conformance.adapter.probe.singles import Fit, fitted, singles
+from conformance.adapter.probe.singles import fitted, singles
 from conformance.adapter.probe.sums import ALONE, lossy
 from conformance.adapter.probe.widths import Widths, direction
 from conformance.adapter.session import Session
@@ -89,7 +90,9 @@ def _inputs(
     if bench.code != "f32":
         return {}
     seen = {
-        q: fit.inputs for q, fit in fits.items() if fit and fit.both and not fit.cut and fit.stored == "none"
+        q: fit.inputs
+        for q, fit in fits.items()
+        if fit and fit.which == "both" and not fit.cut and fit.stored == "none"
     }
     if transforms:
         seen |= {q: form for q, form in unmoved(bench).items() if q in transforms}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from conformance.adapter.probe.algorithm import Algorithm, algorithms
 from conformance.adapter.probe.bench import UNANSWERED, Bench
 from conformance.adapter.probe.chains import chains
 from conformance.adapter.probe.claims import claims
 from conformance.adapter.probe.extremes import extremes, repeated
+from conformance.adapter.probe.fit import Fit
+from conformance.adapter.probe.footprints import footprints
 from conformance.adapter.probe.invariance import unmoved
 from conformance.adapter.probe.observation import UNOBSERVABLE, Observation, merged
-from conformance.adapter.probe.reach import Algorithm, algorithms, footprints
-from conformance.adapter.probe.singles import Fit, fitted, singles, told
+from conformance.adapter.probe.singles import fitted, singles, told
 from conformance.adapter.probe.widths import Widths, direction
 from conformance.adapter.session import Session
 from conformance.oracle import Arithmetic

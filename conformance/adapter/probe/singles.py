@@ -8,7 +8,6 @@ products are zero.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,44 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.probe.bench import Bench, words
+from conformance.adapter.probe.fit import Fit, ways
 from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
-from conformance.adapter.probe.rounding import MODES, contains, digits, rounded
+from conformance.adapter.probe.rounding import digits, rounded
 from conformance.oracle.vectorised import Layer
 from conformance.problem import DType, Geometry, dtype_of
 
-__all__ = ["Fit", "Singles", "fitted", "mantissas", "mixed", "singles", "told"]
+__all__ = ["Singles", "fitted", "mantissas", "mixed", "singles", "told"]
 
 Floats = NDArray[np.float64]
 
-FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("delta", "x"), "db": ("delta",)}
-NARROWER = ("f32", "tf32", "f16", "bf16")
-"""Formats to which operands may be rounded, finest first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """How every single product came about.
-
-    inputs: the format that operands were rounded to, or ``none``.  both: were both?  if not, `first` says whether it was the
-    one of which few elements are not zero.  cut: cut off instead of to nearest.  rounding: of the result.  stored: a format
-    to which the product was rounded before, or ``none``.
-    """
-
-    inputs: str = "none"
-    both: bool = True
-    first: bool = True
-    cut: bool = False
-    rounding: str = "nearest-even"
-    stored: str = "none"
-
-    def product(self, a: Fraction, b: Fraction, out: str) -> float:
-        mode = "toward-zero" if self.cut else "nearest-even"
-        if self.inputs != "none" and (self.both or self.first):
-            a = rounded(a, self.inputs, mode)
-        if self.inputs != "none" and (self.both or not self.first):
-            b = rounded(b, self.inputs, mode)
-        product = a * b if self.stored == "none" else rounded(a * b, self.stored)
-        return float(rounded(product, out, self.rounding))
+FACTORS = {"y": ("x", "w"), "dx": ("delta", "w"), "dw": ("delta", "x"), "db": ("delta", "")}
+"""By quantity: the operand of which few elements are not zero, and the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +114,18 @@ def _full(dtype: DType, shape: tuple[int, ...], *, altered: bool) -> Floats:
 
 def _asked(bench: Bench, g: Geometry, hot: list[float], *, altered: bool) -> Iterator[dict[str, Singles]]:
     """Forward with few elements of x, backward with few of delta."""
-    w, x = (_full(bench.format, shape, altered=altered) for shape in (g.w_shape, g.x_shape))
-    some = _placed(g.x_shape, hot, g, edge=1)
-    masks = Layer(g, some != 0, w != 0, None, np.zeros(g.y_shape))
-    parts = Layer(g, some, np.ones(g.w_shape), None, masks.y), Layer(g, some != 0, w, None, masks.y)
-    yield _read(bench.ask(g, x=some, w=w), masks, *parts)
-    some = _placed(g.y_shape, hot, g, edge=0)
-    masks = Layer(g, x != 0, w != 0, None, some != 0)
-    parts = Layer(g, x != 0, w != 0, None, some), Layer(g, x, w, None, some != 0)
-    yield _read(bench.ask(g, x=x, w=w, delta=some), masks, *parts)
+    full = {name: _full(bench.format, g.shape_of(name) or (), altered=altered) for name in ("x", "w")}
+    forward = {**full, "x": _placed(g.x_shape, hot, g, edge=1)}
+    yield _read(bench.ask(g, **forward), *_layers(g, "x", {**forward, "delta": np.zeros(g.y_shape)}))
+    backward = {**full, "delta": _placed(g.y_shape, hot, g, edge=0)}
+    yield _read(bench.ask(g, **backward), *_layers(g, "delta", backward))
+
+
+def _layers(g: Geometry, few: str, operands: dict[str, Floats]) -> tuple[Layer, Layer, Layer]:
+    """The numbers of products that are not zero; where that is one, its factor of few elements, and the other factor."""
+    masks = {name: (a != 0).astype(np.float64) for name, a in operands.items()}
+    terms, first = Layer(g, **masks, b=None), Layer(g, **{**masks, few: operands[few]}, b=None)
+    return terms, first, Layer(g, **{**operands, few: masks[few]}, b=None)
 
 
 def _placed(shape: tuple[int, ...], hot: list[float], g: Geometry, *, edge: int) -> Floats:
@@ -161,10 +137,10 @@ def _placed(shape: tuple[int, ...], hot: list[float], g: Geometry, *, edge: int)
     return a
 
 
-def _read(results: dict[str, Any], masks: Layer, first: Layer, second: Layer) -> dict[str, Singles]:
+def _read(results: dict[str, Any], counted: Layer, first: Layer, second: Layer) -> dict[str, Singles]:
     found = {}
     for q, result in results.items():
-        terms, a, b = (getattr(part, q) for part in (masks, first, second))
+        terms, a, b = (getattr(part, q) for part in (counted, first, second))
         got, single, none = result.astype(np.float64), terms == 1, terms == 0
         found[q] = Singles(
             out=dtype_of(result.dtype).code,
@@ -185,16 +161,7 @@ def fitted(seen: Singles, code: str) -> Fit | None:
     """The first of all ways of rounding that gives every bit; None if there is none, or nothing was seen."""
     if seen.strays or not seen.factors:
         return None
-    return next(filter(seen.fits, _ways(code)), None)
-
-
-def _ways(code: str) -> Iterator[Fit]:
-    forms = [form for form in NARROWER if not contains(form, code)]
-    which = ((True, True), (False, True), (False, False))
-    for stored in ("none", *forms):
-        yield from (Fit(rounding=mode, stored=stored) for mode in MODES)
-        for form, (both, first), cut, mode in itertools.product(forms, which, (False, True), MODES):
-            yield Fit(inputs=form, both=both, first=first, cut=cut, rounding=mode, stored=stored)
+    return next(filter(seen.fits, ways(code)), None)
 
 
 def mixed(before: Singles, after: Singles) -> str:
@@ -224,18 +191,18 @@ def told(bench: Bench, q: str, seen: Singles, fit: Fit | None) -> Iterator[Obser
         verb = "cut off" if fit.cut else "rounded"
         evidence = f"{count} are those of operands {verb} to {fit.inputs}: {seen.misfit()}"
     yield bench.saw(q, "input rounding", _inputs(q, fit), evidence)
+    if fit.stored != "none":
+        evidence = f"{count} agree: {seen.misfit()}"
+        yield bench.saw(q, "output rounding", f"{fit.rounding}, of {fit.stored}", evidence)
+        return
     ties = sum(_tie(a * b, seen.out) for a, b in seen.factors)
-    stored = "" if fit.stored == "none" else f", of {fit.stored}"
-    evidence = (
-        f"{count} agree, {ties} of them ties of {seen.out}"
-        if not stored
-        else f"{count} agree: {seen.misfit()}"
-    )
-    yield bench.saw(q, "output rounding", f"{fit.rounding}{stored}", evidence)
+    evidence = f"{count} agree, {ties} of them ties of {seen.out}"
+    yield bench.saw(q, "output rounding", fit.rounding, evidence)
 
 
 def _inputs(q: str, fit: Fit) -> str:
-    return fit.inputs if fit.both else f"{fit.inputs} ({FACTORS[q][0 if fit.first else -1]} only)"
+    first, second = FACTORS[q]
+    return fit.inputs + {"both": "", "first": f" ({first} only)", "second": f" ({second} only)"}[fit.which]
 
 
 def _tie(value: Fraction, form: str) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from conformance.adapter.probe.bench import Bench
 from conformance.adapter.probe.chains import Chain
+from conformance.adapter.probe.fit import Fit
 from conformance.adapter.probe.observation import UNOBSERVABLE, Observation
-from conformance.adapter.probe.singles import Fit
 from conformance.adapter.probe.sums import EVERYWHERE, FORMATS, Sums, lossy, sums
 from conformance.oracle.arithmetic import PRECISION
 

@@ -73,7 +73,7 @@ TAKEN: dict[str, Callable[[Floats, int], Floats]] = {
     "the next one": lambda a, axis: np.roll(a, -1, axis),
     "the one before": lambda a, axis: np.roll(a, 1, axis),
     "all of them together": lambda a, axis: a.sum(axis, keepdims=True),
-    "the mean of all": lambda a, axis: a.mean(axis, keepdims=True),
+    "the mean of all": lambda a, axis: a.sum(axis, keepdims=True) / max(a.shape[axis], 1),
 }
 
 

@@ -78,9 +78,8 @@ class _Line:
         most = self._axis.most
         for n in (edge - 2, edge + 1, edge + 2, (edge + most) // 2, most, *self._round(edge)):
             self._at(n)
-        if edge and self._agree(model) and self._elsewhere(model, (edge - 1, edge)):
-            return self._said(words)
-        return ""
+        known = edge and self._agree(model) and self._told()
+        return self._said(words) if known and self._elsewhere(model, (edge - 1, edge)) else ""
 
     def _round(self, edge: int) -> Iterator[int]:
         """The first value behind the edge that is a multiple of every block, and the first of which the output is."""
@@ -109,8 +108,10 @@ class _Line:
         return ""
 
     def _told(self) -> bool:
-        """Are several values right and several wrong?"""
-        return 2 <= sum(self.right.values()) <= len(self.right) - 2
+        """Are at least two values right and two wrong, or one that is the least possible?"""
+        counted = (sum(right is wanted for right in self.right.values()) for wanted in (True, False))
+        enough = sum(n >= 2 for n in counted)
+        return enough == 2 or (enough == 1 and self._axis.least in self.right)
 
     def _predicts(self, model: Model) -> bool:
         """Does it hold at values not yet asked, and on another problem?"""

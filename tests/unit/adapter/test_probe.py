@@ -453,6 +453,17 @@ def test_products_of_split_operands_are_direct_and_no_format_explains_them() -> 
     assert values(adapter, "accumulator")["y"] == UNOBSERVABLE
 
 
+def test_what_differs_from_call_to_call_is_no_transform() -> None:
+    calls = itertools.count()
+
+    def compute(g: Geometry, o: Operands, q: str) -> Any:
+        return exact(g, o, q) * (1 + 2.0**-20 * next(calls))
+
+    adapter = Fake(compute)
+    assert value(adapter, "algorithm") == "direct, products not rounded once"
+    assert inferred(Session(adapter, "mine"), "f32") == DEFAULT
+
+
 # ---- ends of the range ----
 def without_subnormals(*, operands: bool, results: bool) -> Compute:
     def compute(g: Geometry, o: Operands, q: str) -> Any:

@@ -1,4 +1,4 @@
-"""Which algorithm computes a result, and how far a NaN reaches.
+"""Which algorithm computes a result.
 
 Direct sums multiply what a result does not read by zero, if at all; transforms mix it in and take it out again, which
 leaves noise.  So a single product that changes with values that it does not read betrays a transform.  A NaN tells which:
@@ -8,7 +8,6 @@ the whole plane.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.probe.bench import Bench, words
-from conformance.adapter.probe.singles import Fit, Singles, mixed, singles
+from conformance.adapter.probe.fit import Fit
+from conformance.adapter.probe.singles import Singles, mixed, singles
 from conformance.oracle.vectorised import Layer
 from conformance.problem import Geometry
-from conformance.spec.footprint import footprint
 
-__all__ = ["Algorithm", "algorithms", "footprints"]
+__all__ = ["Algorithm", "algorithms"]
 
 Mask = NDArray[np.bool_]
 Footprint = tuple[Mask, Mask]
@@ -48,10 +47,7 @@ def algorithms(bench: Bench, found: dict[str, Singles], fits: dict[str, Fit | No
     """By quantity, of their single products and what explains these."""
     named = {q: Algorithm(name="direct", evidence=_exactly(seen)) for q, seen in found.items() if fits[q]}
     suspects = [q for q in found if q not in named]
-    if not suspects:
-        return named
-    altered = singles(bench, altered=True)
-    mixes = {q: mixed(found[q], altered[q]) for q in suspects}
+    mixes = _mixes(bench, found, suspects)
     prints = (
         _spread(bench, bench.geometry("plane")) if any(mixes[q] or found[q].strays for q in suspects) else {}
     )
@@ -68,8 +64,17 @@ def algorithms(bench: Bench, found: dict[str, Singles], fits: dict[str, Fit | No
     return {q: named[q] for q in found}
 
 
+def _mixes(bench: Bench, found: dict[str, Singles], suspects: list[str]) -> dict[str, str]:
+    """Products that change with values that they do not read, and not by themselves: in words, '' where there are none."""
+    if not suspects:
+        return {}
+    again, altered = singles(bench), singles(bench, altered=True)
+    return {q: "" if mixed(found[q], again[q]) else mixed(found[q], altered[q]) for q in suspects}
+
+
 def _exactly(seen: Singles) -> str:
-    return f"all {len(seen.got)} single products are rounded once, all {seen.zeros} sums of zeros are 0"
+    zeros = f", all {seen.zeros} sums of zeros are 0" if seen.zeros else ""
+    return f"all {len(seen.got)} single products are rounded once{zeros}"
 
 
 # ---- y and dx ----
@@ -163,49 +168,3 @@ def _far_off(bench: Bench, g: Geometry) -> bool:
     far: Any = (0, slice(None), *(size - 1 for size in g.size))
     x[far] = 2.0 ** min(30, int(np.log2(bench.format.largest)))
     return bool(bench.ask(g, x=x, delta=delta)["dw"].tobytes() != near)
-
-
-# ---- zeros in memory ----
-LEVELS = ("reads only", "through zeros", "further", "swallowed")
-
-
-def footprints(bench: Bench) -> Iterator[tuple[str, str, str]]:
-    """(quantity, value, evidence): how far a NaN in each operand reaches where there are borders, stride and dilation."""
-    g = bench.geometry("borders")
-    worst: dict[str, tuple[int, str]] = {}
-    for operand in ("x", "w", "delta"):
-        shape = g.shape_of(operand) or ()
-        index = (0, 0, *((size // 2 if operand == "x" else 0) for size in shape[2:]))
-        given: dict[str, Any] = {name: np.ones(g.shape_of(name) or ()) for name in ("x", "w", "delta")}
-        given[operand][index] = np.nan
-        masks = footprint(g, operand, index)
-        for q, result in _both_ways(bench, g, given, operand).items():
-            must, may = masks[q]
-            got = np.isnan(result.astype(np.float64))
-            seen = f"a NaN in {operand} at {index} reaches {_reached(got, must, may)} ({bench.line(g)})"
-            worst[q] = max(worst.get(q, (-1, "")), (_level(got, must, may), seen), key=lambda w: w[0])
-    for q, (level, seen) in worst.items():
-        yield q, LEVELS[level], seen
-
-
-def _level(got: Mask, must: Mask, may: Mask) -> int:
-    """Index into LEVELS."""
-    if (must & ~got).any():
-        return 3
-    return 2 if (got & ~may).any() else int((got & ~must).any())
-
-
-def _reached(got: Mask, must: Mask, may: Mask) -> str:
-    """The numbers of results, by how they meet it."""
-    parts = [f"{int((got & must).sum())} of {int(must.sum())} results that read it"]
-    through, further = int((got & may & ~must).sum()), int((got & ~may).sum())
-    parts += [f"{through} of {int((may & ~must).sum())} that meet it through zeros"] if through else []
-    parts += [f"{further} others"] if further else []
-    return ", ".join(parts)
-
-
-def _both_ways(bench: Bench, g: Geometry, given: dict[str, Any], operand: str) -> dict[str, Any]:
-    """The results that the operand takes part in."""
-    forward = {} if operand == "delta" else bench.ask(g, x=given["x"], w=given["w"])
-    part = {"x": ("y", "dw"), "w": ("y", "dx"), "delta": ("dx", "dw", "db")}[operand]
-    return {q: a for q, a in itertools.chain(forward.items(), bench.ask(g, **given).items()) if q in part}

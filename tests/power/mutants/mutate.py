@@ -1,0 +1,125 @@
+"""The mutants of one source, made by cosmic-ray, each judged in a process of its own.
+
+    python tests/power/mutants/mutate.py reference SESSION      and: scipy
+
+Cosmic-ray's own `exec` would write each mutant over the source and start an interpreter for it.  Here the source on disk
+is left alone and a fork starts from loaded libraries, which is what makes hundreds of mutants affordable.  SESSION is a
+cosmic-ray database: a run that was stopped goes on, and `cr-report SESSION --show-diff` shows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from verdict import killer
+
+import conformance
+from conformance.adapter.connect import folder
+
+MEMORY, SECONDS = 4 << 30, 600
+"""Bytes and seconds that judging one mutant may take."""
+
+REFERENCE = Path(conformance.__file__).parent / "reference" / "convolution.py"
+SCIPY = folder() / "python-scipy" / "adapter_scipy.py"
+
+
+def judge_reference(mutant: str) -> str:
+    """The bundled NumPy adapter on a mutated `conformance.reference.convolution`."""
+    name = "conformance.reference.convolution"
+    module = sys.modules[name] = ModuleType(name)
+    try:
+        exec(compile(mutant, str(REFERENCE), "exec"), module.__dict__)  # noqa: S102  the mutant is ours
+    except Exception as error:
+        return f"does not load: {error!r}"
+    return killer(["python-numpy"])
+
+
+def judge_scipy(mutant: str) -> str:
+    """Both routes of a mutated adapter, which is loaded by its path as the right one is."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / SCIPY.name
+        path.write_text(mutant, encoding="utf-8")
+        return killer([f"{path}:direct", f"{path}:fftconvolve"])
+
+
+SOURCES: dict[str, tuple[Path, Callable[[str], str]]] = {
+    "reference": (REFERENCE, judge_reference),
+    "scipy": (SCIPY, judge_scipy),
+}
+
+
+def main(which: str, session: str) -> None:
+    path, judge = SOURCES[which]
+    source = path.read_text(encoding="utf-8")
+    reason = isolated(judge, source)
+    if reason:
+        sys.exit(f"the source itself, unmutated, does not conform: {reason}")
+    with use_db(session) as db:
+        if not db.num_work_items:
+            init([path], db, {})
+        leave_out_annotations(db)
+        for item in db.pending_work_items:
+            result = judged(item, source, judge)
+            db.set_result(item.job_id, result)
+            print(which, db.num_results, db.num_work_items, result.test_outcome.value, result.output, flush=True)  # noqa: T201
+
+
+def leave_out_annotations(db: WorkDB) -> None:
+    """`|` stands in annotations only, and those are never evaluated (`from __future__ import annotations`)."""
+    for item in db.pending_work_items:
+        if "BinaryOperator_BitOr" in item.mutations[0].operator_name:
+            db.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED, "annotation"))
+
+
+def judged(item: WorkItem, source: str, judge: Callable[[str], str]) -> WorkResult:
+    mutant = mutated(source, item.mutations[0])
+    reason = isolated(judge, mutant)
+    diff = difflib.unified_diff(source.splitlines(), mutant.splitlines(), lineterm="", n=0)
+    outcome = TestOutcome.KILLED if reason else TestOutcome.SURVIVED
+    return WorkResult(WorkerOutcome.NORMAL, reason, outcome, "\n".join(diff))
+
+
+def mutated(source: str, mutation: MutationSpec) -> str:
+    operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+    mutant: str | None = mutate_code(source.encode(), operator, mutation.occurrence)
+    if mutant is None:
+        raise ValueError(f"{mutation} does not exist: the session belongs to another source")
+    return mutant
+
+
+def isolated(judge: Callable[[str], str], mutant: str) -> str:
+    """judge(mutant) in a forked process; a reason of its own where that dies or does not end."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            os.write(writing, b"=" + judge(mutant).encode()[:2000])
+        os._exit(0)
+    os.close(writing)
+    ended = select.select([reading], [], [], SECONDS)[0]
+    answer = os.read(reading, 4096).decode() if ended else ""
+    os.close(reading)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return answer.removeprefix("=") if answer else "died" if ended else f"not judged within {SECONDS} s"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
