@@ -94,6 +94,8 @@ def winograd(
     u_acc, u_in = arithmetic.unit("accumulator", dtype.u), arithmetic.unit("inputs", 0.0)
     summed = gamma(2 * roundings, 2 * u_acc) if arithmetic.truncates else gamma(roundings, u_acc)
     e = ((1 + u_in) ** 2 * (1 + summed) - 1) * amplified * (1 + 2.0**-40)
+    if arithmetic.partial_sums:
+        e = e + gamma(roundings, arithmetic.unit("partial_sums", 0.0)) * (amplified + e)
     bound: Floats = e + dtype.u * (np.abs(exact) + e)
     return bound
 

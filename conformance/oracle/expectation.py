@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -127,12 +128,20 @@ class Expected:
     def rounded_once(self) -> Mask:
         """Where the result must be the exact value rounded once: no sum can round, however narrow the dtype is."""
         settled = self.within(self._kept)
-        p = self.whole.dtype.p
-        whole = (
-            self._kept == p or self._kept >= 2 * p
-        )  # a product is rounded to the dtype, or exact until it is
-        plain = self.arithmetic.inputs is None and not self.arithmetic.truncates
-        return settled | self.single if plain and whole else settled
+        a, p = self.arithmetic, self.whole.dtype.p
+        stored = (a.accumulator or self.whole.dtype.code, a.partial_sums)
+        bits = [PRECISION[f] for f in stored if f is not None]
+        whole = all(kept == p or kept >= 2 * p for kept in bits)  # rounded to the dtype, or exact until then
+        if a.inputs is not None or a.truncates or not whole:
+            return settled
+        least, most = self._normal
+        return settled | (self.single & ((self.s == 0) | ((self.s >= least) & (self.s <= most))))
+
+    @functools.cached_property
+    def _normal(self) -> tuple[float, float]:
+        """(smallest normal, largest number) of all formats on the way."""
+        as_flushed = dataclasses.replace(self.arithmetic, flushes=True)
+        return as_flushed.range((self.whole.dtype.smallest_normal, self.whole.dtype.largest))
 
     @functools.cached_property
     def single(self) -> Mask:

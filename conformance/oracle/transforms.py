@@ -23,6 +23,9 @@ __all__ = ["bound", "may_overflow"]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+LONGEST = 20
+"""Points of a Winograd transform beyond which nothing is promised of it."""
+
 
 def bound(expected: Expected) -> Floats:
     """The error that the declared transform may add (broadcasts to the result)."""
@@ -31,10 +34,12 @@ def bound(expected: Expected) -> Floats:
         norms, summed = _paired(expected, _norm)
         points = math.prod(bounds.extents(whole.g))
         lost = 16 * points * (3 * math.log2(points) + summed) * _scale(expected) * step
-        u = expected.arithmetic.unit("accumulator", whole.dtype.u)
+        u = _all_roundings(expected)
         return bounds.fft(expected.exact, norms, whole.g, summed=summed, dtype=whole.dtype, u=u) + lost
     if not _tiled(expected):
         return np.zeros(1)
+    if _unbounded(expected):
+        return np.full(1, np.inf)
     amplified, roundings = _winograd(expected)
     lost = roundings * roundings * winograd.underflows(_transforms(expected)) * _scale(expected) * step
     through = bounds.winograd(
@@ -50,10 +55,17 @@ def may_overflow(expected: Expected) -> Mask:
     if expected.arithmetic.algorithm == "fft":
         points = math.prod(bounds.extents(expected.whole.g))
         return np.asarray((_paired(expected, _norm)[0] * points**2 > limit) | (alone * points > limit))
-    if not _tiled(expected):
-        return np.zeros(1, bool)
+    if not _tiled(expected) or _unbounded(expected):
+        return np.full(1, _tiled(expected))
     spread = winograd.underflows(_transforms(expected))
     return np.asarray((_winograd(expected)[0] * spread > limit) | (alone * spread > limit))
+
+
+def _all_roundings(expected: Expected) -> float:
+    """One unit roundoff for all that is rounded in a Fourier transform: operands, sums, and what is stored between."""
+    a, u = expected.arithmetic, expected.whole.dtype.u
+    sums = a.unit("accumulator", u) * (4 if a.truncates else 1)
+    return max(u, sums) + a.unit("inputs", 0.0) + a.unit("partial_sums", 0.0)
 
 
 def _on_the_way(expected: Expected) -> tuple[float, float]:
@@ -67,6 +79,11 @@ def _tiled(expected: Expected) -> bool:
     """Does the geometry allow Winograd's tiles?  Others are summed directly."""
     g = expected.whole.g
     return set(g.stride) == {1} and set(g.dilation) == {1}
+
+
+def _unbounded(expected: Expected) -> bool:
+    """Tiles so long that their transforms amplify everything."""
+    return (expected.arithmetic.tile or 1) + max(expected.whole.g.kernel) - 1 > LONGEST
 
 
 def _transforms(expected: Expected) -> list[winograd.Transform]:

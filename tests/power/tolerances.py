@@ -52,6 +52,8 @@ SEEN, MISSED, NOT_INSTALLED = "seen", "missed", "not installed"
 FALSE_ALARM, QUIET = "false alarm", "accepted"
 WORTHLESS = "*"
 """Marks the verdict of a tool that rejects a right implementation of the same dtype on the same data."""
+REJECTS_RIGHT = "rejects right ones"
+"""The same, where the verdict would cost too much to ask for it."""
 
 
 class NotApplicable(Exception):  # noqa: N818  (an answer, not an error)
@@ -254,11 +256,14 @@ def rejects_right(tool: str, dtype: str) -> bool:
 
 
 def of_mistaken(tool: str, subject: Subject) -> str:
+    worthless = rejects_right(tool, subject.dtype)
+    if worthless and tool.startswith("gradcheck"):
+        return REJECTS_RIGHT
     try:
         verdict = SEEN if rejected(tool, subject) else MISSED
     except NotApplicable as why:
         return str(why)
-    return verdict + WORTHLESS * rejects_right(tool, subject.dtype)
+    return verdict + WORTHLESS * worthless
 
 
 # ---- this suite ----
@@ -323,7 +328,7 @@ float64, `torch.testing.assert_close` against the same rounded to the dtype, `to
 
 ## Right implementations
 
-What rejects one of them has no say in that dtype: below, its verdicts there carry a star.
+What rejects one of them has no say in that dtype: below, its verdicts there carry a star, or are not asked for.
 
 {honest}
 

@@ -17,7 +17,21 @@ class Observation:
     """A property of an implementation, inferred from outside.
 
     dtype: a code, '' where it matters to none.  quantity: y, dx, dw or db; '' for all that are offered.  evidence: one line
-    with the numbers seen.  declared: what the adapter declares, if that differs.
+    with the numbers seen.  declared: what the adapter declares, if that differs.  property and value:
+
+    convention            correlation, convolution, neither
+    claims                hold; and by the name of what is claimed or not: fails, works
+    algorithm             direct (``direct, products not rounded once``), winograd F(m, k), fft, unknown
+    input rounding        none, or a format: f32, tf32, f16, bf16 (``bf16 (w only)``, ``tf32, cut off``)
+    output rounding       nearest-even, nearest-away, toward-zero, up, down (``nearest-even, of f16``: stored so before)
+    accumulator           a format, or ``wider than`` one
+    partial sums          none, or a format and the axes that lose bits: ``f16 over taps``
+    rounding of sums      to nearest, toward zero, up, down, other
+    subnormal operands, subnormal results       kept, flushed, other
+    overflow              inf, saturated, nan, other
+    NaN reaches           reads only, through zeros, further, swallowed
+    repeatable            yes, no
+    any of them           not observable
     """
 
     dtype: str

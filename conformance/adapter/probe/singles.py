@@ -202,7 +202,10 @@ def told(bench: Bench, q: str, seen: Singles, fit: Fit | None) -> Iterator[Obser
 
 def _inputs(q: str, fit: Fit) -> str:
     first, second = FACTORS[q]
-    return fit.inputs + {"both": "", "first": f" ({first} only)", "second": f" ({second} only)"}[fit.which]
+    cut = ", cut off" if fit.cut else ""
+    return (
+        fit.inputs + cut + {"both": "", "first": f" ({first} only)", "second": f" ({second} only)"}[fit.which]
+    )
 
 
 def _tie(value: Fraction, form: str) -> bool:

@@ -67,7 +67,7 @@ def _cures(looks: Looks, problems: Sequence[Problem], change: Change) -> bool:
     changed = ((p, change(p)) for p in problems)
     tried = list(dict.fromkeys(p for before, p in changed if p is not None and p != before))[:TRIED]
     applies = len(tried) == TRIED and change(problems[0]) == tried[0]
-    return applies and all(looks.ok(p) for p in tried)
+    return applies and all(looks.ok(p) for p in tried) and looks.surely(tried[0])
 
 
 def _geometry(**changes: Callable[[Geometry], Any]) -> Change:

@@ -47,9 +47,9 @@ def certain(candidates: Iterable[Pattern], looks: Sequence[Look]) -> tuple[Patte
     return None if best is None else (found[best], best[1])
 
 
-def counted(looks: Sequence[Look], *, everywhere: bool) -> str:
-    """On how many problems: the certainty, in numbers."""
+def counted(looks: Sequence[Look], *, everywhere: bool, which: str = "") -> str:
+    """On how many problems: the certainty, in numbers.  which: those that the pattern speaks of, if not all."""
     wrong = sum(not look.ok for look in looks)
     if everywhere:
-        return f"on all {len(looks)} problems tried"
-    return f"on all {wrong} of the {len(looks)} problems tried on which it is wrong"
+        return f"on all {len(looks)} problems tried{which}"
+    return f"on all {wrong} of the {len(looks)} problems tried{which} on which it is wrong"

@@ -73,14 +73,15 @@ def _deciding(looks: Looks, wrong: Sequence[Look]) -> str:
 
 
 def _pattern(looks: Sequence[Look]) -> str:
-    """As a sentence; of results with as many axes as the first one has (a bias, and so db, may have more or fewer)."""
+    """As a sentence; of those results that have as many axes as the first one: db has them of its bias."""
     seen = [look for look in looks if look.right.ndim == looks[0].right.ndim]
     found = certain(_patterns(seen), seen)
     if found is None:
         return ""
     words, everywhere = found[0].words, found[1]
     start = words if words.startswith(f"{seen[0].quantity} ") else words[0].upper() + words[1:]
-    return f"{start} ({counted(seen, everywhere=everywhere)})."
+    which = f" with bias={seen[0].g.bias}" if len(seen) < len(looks) else ""
+    return f"{start} ({counted(seen, everywhere=everywhere, which=which)})."
 
 
 def _patterns(seen: Sequence[Look]) -> Iterator[Pattern]:

@@ -91,7 +91,10 @@ class _Line:
         return all(model(n) == right for n, right in self.right.items())
 
     def _elsewhere(self, model: Model, values: Sequence[int]) -> bool:
-        """Does another problem, wrong as the first one is, agree at some values?"""
+        """Does another problem, wrong as the first one is, agree at some values?  Is what is right so by no chance?"""
+        right = (self._axis.put(self._base, n) for n in values if model(n))
+        if not all(p is not None and self._looks.surely(p) for p in right):
+            return False
         for problem in self._others:
             if self._axis.value(problem.geometry) == self._here:
                 verdicts = [self._looks.ok(self._axis.put(problem, n)) for n in values]

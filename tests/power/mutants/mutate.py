@@ -44,7 +44,7 @@ def judge_reference(mutant: str) -> str:
     module = sys.modules[name] = ModuleType(name)
     try:
         exec(compile(mutant, str(REFERENCE), "exec"), module.__dict__)  # noqa: S102  the mutant is ours
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever a mutant raises kills it
         return f"does not load: {error!r}"
     return killer(["python-numpy"])
 
@@ -76,7 +76,8 @@ def main(which: str, session: str) -> None:
         for item in db.pending_work_items:
             result = judged(item, source, judge)
             db.set_result(item.job_id, result)
-            print(which, db.num_results, db.num_work_items, result.test_outcome.value, result.output, flush=True)  # noqa: T201
+            count = f"{db.num_results} of {db.num_work_items}"
+            print(count, result.test_outcome.value, result.output, flush=True)  # noqa: T201  progress
 
 
 def leave_out_annotations(db: WorkDB) -> None:

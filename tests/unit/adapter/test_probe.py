@@ -245,6 +245,7 @@ def test_the_format_of_operands(dtype: str, form: str) -> None:
 
 def test_operands_that_are_cut_off() -> None:
     found = seen(Fake(with_inputs("tf32", *BOTH, mode="toward-zero")), "input rounding")
+    assert {o.value for o in found.values()} == {"tf32, cut off"}
     assert "those of operands cut off to tf32: " in found["y"].evidence
 
 

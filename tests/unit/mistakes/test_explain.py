@@ -11,7 +11,9 @@ import pytest
 
 import miniatures
 from conformance.adapter.session import Session
+from conformance.mistakes import explain
 from conformance.mistakes.catalogue import CATALOGUE
+from conformance.mistakes.diagnose import Diagnosis, Explanation
 from conformance.mistakes.explain import explained
 from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.page import WIDTH
@@ -140,10 +142,10 @@ class Off(miniatures.Right):
         return dx, dw, db
 
 
-def off(error: Any, *, mistakes: Sequence[Mistake] = ()) -> list[str]:
+def off(error: Any, *, mistakes: Sequence[Mistake] = (), seed: int = 4) -> list[str]:
     """The last lines of the page: what should be, and what was got."""
     told = explained(
-        Session(Off(error), "off"), Problem.parse("1d i3 k2 bias=none seed=4"), mistakes=mistakes
+        Session(Off(error), "off"), Problem.parse(f"1d i3 k2 bias=none seed={seed}"), mistakes=mistakes
     )
     assert told is not None
     return [line for line in told.splitlines() if line.startswith(("dx[", "got  "))][-2:]
@@ -168,6 +170,27 @@ def test_what_is_not_known_is_told_by_how_far_it_is_off(error: Any, words: str) 
     right, got = off(error)
     assert right.startswith("dx[1] should be delta[0]*w[1] + delta[1]*w[0] = ")
     assert got.endswith(words)
+
+
+def test_what_two_guesses_would_explain_is_not_guessed() -> None:
+    """Of -28 and 56 one with the other sign is the other one counted twice."""
+    _, got = off(lambda dx, w, delta: dx - 2 * delta[..., 1:] * w[..., :1], seed=18)
+    assert got.endswith("56 more than it should be")
+
+
+def test_what_may_be_several_mistakes_is_told_as_perhaps_and_without_a_hint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    several = tuple(
+        Explanation(mistakes=(CATALOGUE[name],), quantities=("dx",), certain=False)
+        for name in ("dx-kernel-unrotated", "dx-delta-rotated")
+    )
+    monkeypatch.setattr(explain, "diagnose", lambda *asked: Diagnosis(explanations=several))
+    adapter = CATALOGUE["dx-kernel-unrotated"].adapter()
+    told = explained(Session(adapter, "mine"), Problem.parse("2d i3x3 k2x2 bias=none"))
+    assert told is not None
+    assert f"Perhaps {several[0].sentence}, or {several[1].sentence}." in flat(told)
+    assert "To mend it" not in told
 
 
 def test_a_factor_in_all_of_a_result_is_told_as_one() -> None:

@@ -190,6 +190,18 @@ def test_a_mistake_of_the_second_call_is_made_small_though_each_shape_can_be_ask
     assert small.problem.geometry.products < LARGE.geometry.products / 10
 
 
+def test_what_goes_wrong_in_the_first_call_is_not_what_the_second_one_does() -> None:
+    class Both(miniatures.Accumulates):
+        def backward(self, g: Any, x: Any, w: Any, b: Any, delta: Any) -> Any:
+            dx, dw, db = super().backward(g, x, w, b, delta)
+            return dx, dw + (x.shape[-1] < 3), db
+
+    session = Session(Both(), "both")
+    small = simplest(session, seen(session, LARGE))
+    assert small.call == 2
+    assert small.problem.geometry.size[-1] >= 3
+
+
 def test_an_exception_is_made_small() -> None:
     session = Session(Raises(), "raises")
     small = simplest(session, seen(session, LARGE))

@@ -96,6 +96,8 @@ def test_digits_that_are_not_the_whole_number_are_no_equality() -> None:
     (line,) = lines(sum_of(term(0, 1 / 3, 3)))
     assert "=" not in line
     assert "~ 0.333333333*3 ~ 1" in line
+    (line,) = lines(sum_of(term(0, 0.1, 3)))  # the factors are, their product is not
+    assert line.endswith("~ 0.1*3 ~ 0.3")
 
 
 def long_sums(n: int, wrong: int) -> tuple[Sum, Sum]:
@@ -118,6 +120,19 @@ def test_long_sums_take_a_line_a_term_and_the_middle_is_added_up() -> None:
         assert sum(products[:-1]) == products[-1] == sum_.total
     (different,) = [line for line in text if "delta[0,14]" in line]
     assert re.findall(r"15\*\S+", different) == ["15*2", "15*(-2)"]
+
+
+def test_of_a_long_sum_alone_both_ends_are_shown() -> None:
+    right, _ = long_sums(30, wrong=14)
+    elements = re.findall(r"delta\[0,(\d+)\]|\.\.\. (\d+) more", "\n".join(lines(right)))
+    assert elements == [*((str(k), "") for k in range(4)), ("", "22"), *((str(k), "") for k in range(26, 30))]
+
+
+def test_in_a_column_the_first_term_that_is_there_has_no_plus() -> None:
+    right, got = long_sums(9, wrong=0)
+    text = lines(right, sum_of(*got.terms[1:]))
+    elements = [re.findall(r"(\+?) delta\[0,(\d)\]", line) for line in text]
+    assert elements[1:4] == [[("", "0")], [("+", "1"), ("", "1")], [("+", "2"), ("+", "2")]]
 
 
 def test_columns_that_are_too_wide_for_a_line_stand_below_one_another() -> None:

@@ -521,7 +521,7 @@ Check = Callable[..., bool]
 
 def axis_of(name: str, seen: Seen, q: str) -> int:
     """Which axis of a result one index of this name is along."""
-    names = ["map", "channel"] if q in ("dw", "db") else ["item", "map" if q == "y" else "channel"]
+    names = {"y": ["item", "map"], "dx": ["item", "channel"], "dw": ["map", "channel"], "db": ["map"]}[q]
     return [*names, *(f"kernel {n}" if q == "dw" else n for n in SPATIAL[seen.g.rank])].index(name)
 
 
@@ -624,10 +624,11 @@ PATTERNS: dict[str, Check] = {
 
 def pattern_is_so(sentence: str, looks: list[Seen]) -> bool | None:
     """Is it so on all problems that were tried?  None: no check here reads it."""
-    words, wrong, tried = re.fullmatch(
-        r"(.*) \(on all (\d+)(?: of the (\d+))? problems tried(?: on which it is wrong)?\)\.", sentence
+    words, wrong, tried, bias = re.fullmatch(
+        r"(.*) \(on all (\d+)(?: of the (\d+))? problems tried(?: with bias=(\w+))?(?: on which it is wrong)?\)\.",
+        sentence,
     ).groups()  # type: ignore[union-attr]
-    concerned = [look for look in looks if tried is None or not look.ok]
+    concerned = [look for look in looks if bias in (None, look.g.bias) and (tried is None or not look.ok)]
     assert len(concerned) >= int(wrong) >= 3
     for pattern, check in PATTERNS.items():
         found = re.fullmatch(pattern, words, re.IGNORECASE)
