@@ -34,7 +34,11 @@ NARROW: dict[str, dict[str, Arithmetic]] = {
     }
     for code in ("f16", "bf16")
 }
-ARITHMETIC: dict[str, Arithmetic | dict[str, Arithmetic]] = {"f64": Arithmetic(), "f32": Arithmetic(), **NARROW}
+ARITHMETIC: dict[str, Arithmetic | dict[str, Arithmetic]] = {
+    "f64": Arithmetic(),
+    "f32": Arithmetic(),
+    **NARROW,
+}
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 

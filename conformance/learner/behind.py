@@ -71,7 +71,9 @@ def _of_functions(subject: Plain, way: Any) -> Iterator[list[Way]]:
 
 def _of_class(subject: Any, way: Any) -> Iterator[list[Way]]:
     for name, function in subject.backs:
-        same: list[Way] = [replace(way, back=(name, c), made={}) for c in callings(function, BACKWARD, ("delta",))]
+        same: list[Way] = [
+            replace(way, back=(name, c), made={}) for c in callings(function, BACKWARD, ("delta",))
+        ]
         if same:
             yield same
 
@@ -153,7 +155,9 @@ def _taken_for(reading: Reading, g: Geometry, came: Parts) -> tuple[dict[str, Gr
         total = sum(seen[q][k][0] for q, k in zip(wanted, dealt, strict=True) if k is not None)
         if total > best[0] + 1e-9:
             best = (total, dealt)
-    chosen = {q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] > 0}
+    chosen = {
+        q: seen[q][k] for q, k in zip(wanted, best[1], strict=True) if k is not None and seen[q][k][0] > 0
+    }
     return {q: seen[1] for q, seen in chosen.items()}, {q: seen[0] for q, seen in chosen.items()}
 
 

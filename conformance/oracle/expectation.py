@@ -135,7 +135,8 @@ class Expected:
         if a.inputs is not None or a.truncates or not whole:
             return settled
         least, most = self._normal
-        return settled | (self.single & ((self.s == 0) | ((self.s >= least) & (self.s <= most))))
+        normal = (self.s == 0) | ((self.s >= least) & (self.s <= most))
+        return np.asarray(settled | (self.single & normal))
 
     @functools.cached_property
     def _normal(self) -> tuple[float, float]:

@@ -74,7 +74,7 @@ RIGHT: dict[str, tuple[str, ...]] = {
     ),
     "numpy_layer": ("numpy_layer.py: Convolution(W, b, stride, pad), .forward(x), .backward(dout)",),
     "conv_layer": (
-        "conv_layer.py: ConvLayer(in_channels, out_channels, kernel_size, stride, padding), .forward(x), .backward(grad_output)",
+        "conv_layer.py: ConvLayer(in_channels, out_channels, kernel_size, stride, padding), .forward(x), .backward(grad_output)",  # noqa: E501
         "b is (M, 1);",
         "dw and db are divided by the number of images: a mean, where others have the sum;",
         "its kernels are square",
@@ -91,14 +91,14 @@ RIGHT: dict[str, tuple[str, ...]] = {
         "its kernels are square",
     ),
     "same_padding": (
-        "same_padding.py: convolve(image, kernel), input_gradient(delta, image, kernel) and kernel_gradient(delta, image, kernel)",
+        "same_padding.py: convolve(image, kernel), input_gradient(delta, image, kernel) and kernel_gradient(delta, image, kernel)",  # noqa: E501
         "there is no bias;",
         "backward gives dx, dw, in this order;",
         "it always pads k//2 on every side ('same');",
         "it takes no stride.",
     ),
     "untied": (
-        "untied.py: Convolutional(input_shape, kernel_size, depth), .forward(inputs), .backward(output_gradient, learning_rate)",
+        "untied.py: Convolutional(input_shape, kernel_size, depth), .forward(inputs), .backward(output_gradient, learning_rate)",  # noqa: E501
         "x is (C, H, W), w is (M, C, KH, KW), y is (M, OH, OW), b is (M, OH, OW);",
         "the bias is untied: one number for every output position;",
         "backward moves the weights itself: dw and db are what a step of learning rate 1 takes off;",
@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[str, tuple[str, str], str, str, tuple[str, ...]]] = {
         ("np.sum(window * w[f])", "np.sum(window * w[f, ::-1])"),
         "forward",
         "FWD-1",
-        ("y reads the channels of the kernel in reversed order.", " - cross-correlation: the kernel slides over x as it is;"),
+        ("y reads the channels of the kernel in reversed order.", " - cross-correlation: the kernel slides over x as it is;"),  # noqa: E501
     ),
     "a mean over the window": (
         "cs231n",
@@ -237,7 +237,7 @@ WRONG: dict[str, tuple[str, tuple[str, str], str, str, tuple[str, ...]]] = {
         ("W_out = 1 + (W + 2 * pad - WW) // stride", "W_out = 1 + (H + 2 * pad - HH) // stride"),
         "shape",
         "FWD-2",
-        ("raises ValueError: operands could not be broadcast", "of cs231n.py: out[n, f, i, j] = np.sum(window * w[f]) + b[f]"),
+        ("raises ValueError: operands could not be broadcast", "of cs231n.py: out[n, f, i, j] = np.sum(window * w[f]) + b[f]"),  # noqa: E501
     ),
     "last position only": (
         "coursera",
@@ -299,7 +299,7 @@ def test_a_gradient_that_grows_from_call_to_call_is_found_after_the_steps(
 ) -> None:
     grows = (
         "        self.dW = np.dot(self.col.T, dout)\n",
-        "        before = 0 if self.dW is None else self.dW.reshape(FN, -1).T\n"
+        "        before = 0 if self.dW is None else self.dW.reshape(FN, -1).T\n"  # noqa: ISC004
         "        self.dW = before + np.dot(self.col.T, dout)\n",
     )
     said = invoke("check", changed("numpy_layer", grows))
@@ -337,15 +337,15 @@ def test_a_forward_pass_alone_is_judged_alone_and_what_it_prints_is_dropped(
 
 # ---- nothing to judge ----
 BAD_FILES = {
-    "raises": ("x = 1\ny = x / 0\n", ("raises ZeroDivisionError when it is imported, in line 2 (y = x / 0): division by zero",)),
+    "raises": ("x = 1\ny = x / 0\n", ("raises ZeroDivisionError when it is imported, in line 2 (y = x / 0): division by zero",)),  # noqa: E501
     "syntax": ("def conv_forward(x, w:\n    pass\n", ("has a syntax error in line 1: ", "def conv_forward(x, w:")),
-    "asks": ("n = int(input('how many? '))\n", ("asks for input() when it is imported, in line 1", "if __name__ == '__main__':")),
+    "asks": ("n = int(input('how many? '))\n", ("asks for input() when it is imported, in line 1", "if __name__ == '__main__':")),  # noqa: E501
     "exits": ("import sys\nsys.exit(0)\n", ("ends the program when it is imported, in line 2 (sys.exit(0))",)),
     "loops": ("while True:\n    pass\n", ("is not imported within 0.5 s: does it train, or loop forever?",)),
     "module": ("import tensorflau\n", ("needs the module tensorflau, which is not installed here, in line 1",)),
-    "nothing": ("def relu(x):\n    return x\n", ("has nothing that looks like a convolution layer (it defines relu)", "conv_forward")),
+    "nothing": ("def relu(x):\n    return x\n", ("has nothing that looks like a convolution layer (it defines relu)", "conv_forward")),  # noqa: E501
     "empty": ("", ("(it defines no function and no class)",)),
-    "adapter": ("from conformance import Adapter\n\n\nclass A(Adapter):\n    pass\n", ("defines an adapter (A): `conformance run ./",)),
+    "adapter": ("from conformance import Adapter\n\n\nclass A(Adapter):\n    pass\n", ("defines an adapter (A): `conformance run ./",)),  # noqa: E501
 }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_a_kernel_size_is_a_number_to_some_and_a_pair_to_others() -> None:
 @pytest.mark.parametrize(
     ("role", "value"),
     [
-        ("stride", 2), ("strides", (2, 2)), ("pad", 1), ("pads", (1, 1)), ("mode", "same"), ("kernel", 3), ("kernels", (3, 2)),
+        ("stride", 2), ("strides", (2, 2)), ("pad", 1), ("pads", (1, 1)), ("mode", "same"), ("kernel", 3), ("kernels", (3, 2)),  # noqa: E501
         ("channels", 3), ("maps", 5), ("x_shape", (2, 3, 6, 7)), ("item_shape", (3, 6, 7)), ("w_shape", (5, 3, 3, 2)),
         ("lr", 1.0), ("cache", "cache"), ("y", "y"),
     ],

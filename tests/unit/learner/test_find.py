@@ -35,7 +35,7 @@ def test_a_class_has_its_methods(module: Module) -> None:
 
 
 def test_a_class_may_inherit_them(module: Module) -> None:
-    text = "class Base:\n    def forward(self, x): ...\n    def backward(self, d): ...\n\n\nclass ConvLayer(Base):\n    pass\n"
+    text = "class Base:\n    def forward(self, x): ...\n    def backward(self, d): ...\n\n\nclass ConvLayer(Base):\n    pass\n"  # noqa: E501
     assert [s.name for s in subjects(module(text)) if s.likely] == ["ConvLayer"]
 
 

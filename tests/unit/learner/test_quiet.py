@@ -11,8 +11,8 @@ from conformance.learner.quiet import Failed, Late, deliberate, place, quietly, 
 
 def test_what_is_printed_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     with quietly():
-        print("out")
-        print("err", file=sys.stderr)
+        print("out")  # noqa: T201
+        print("err", file=sys.stderr)  # noqa: T201
         warnings.warn("dubious", stacklevel=1)
         assert np.isinf(np.float64(1) / np.float64(0))
     assert capsys.readouterr() == ("", "")
@@ -46,11 +46,11 @@ def refuses() -> None:
 
 
 def asserts() -> None:
-    assert 1 > 2, "never"
+    assert 1 > 2, "never"  # noqa: PLR0133
 
 
 def breaks() -> None:
-    [][1]
+    [][1]  # noqa: PLE0643
 
 
 def refused_elsewhere() -> None:
