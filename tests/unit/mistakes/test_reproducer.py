@@ -189,6 +189,35 @@ def test_a_script_that_does_not_show_the_fault_is_known_for_it(learn: Learn) -> 
 
 
 # ---- literals ----
+LAST_AXIS = """
+import numpy as np
+
+from conformance import Adapter, Capabilities
+
+
+class Last(Adapter):
+    capabilities = Capabilities(x_layout="NHWC", w_layout="HWIO", quantities={"y"}, biases={"none"})
+
+    def unsupported(self, g, dtype):
+        return None if g.kernel == (1, 1) else "1x1 only"
+
+    def forward(self, g, x, w, b):
+        return np.tensordot(x, w[0, 0], 1) + 1
+"""
+
+
+def test_arrays_stand_in_the_axis_order_of_the_adapter(tmp_path: Path) -> None:
+    path = tmp_path / "last.py"
+    path.write_text(LAST_AXIS, encoding="utf-8")
+    source = made(connect(str(path)), Problem.parse("2d n2 c3 m2 i2x3 k1 bias=none")).source
+    names = dict[str, Any]()
+    exec(source.partition("def forward")[0], names)  # noqa: S102  (up to the call)
+    shapes = [names[name].shape for name in ("x", "w", "delta", "expected")]
+    assert shapes == [(2, 2, 3, 3), (1, 1, 3, 2), (2, 2, 3, 2), (2, 2, 3, 2)]
+    assert run(source, tmp_path).code == 1
+    assert run(source.replace("1) + 1", "1)"), tmp_path).code == 0
+
+
 @pytest.mark.parametrize("memory", ["c", "fortran", "sliced", "reversed", "channels-last", "broadcast"])
 @pytest.mark.parametrize("line", ["2d n2 c2 m3 i4x3 k2 f32 fill=real", "1d n2 c3 m2 i4 k2 f64"])
 def test_operands_are_those_of_the_problem_bit_for_bit_in_their_memory(line: str, memory: str) -> None:
