@@ -63,6 +63,8 @@ CONSTRUCTOR = (
 )
 """The roles that parameters may have, in the order in which they are dealt out to names that say nothing."""
 
+TAKEN = "-"
+
 MOST = 120
 """Callings that are tried of one function."""
 
@@ -176,7 +178,7 @@ def _known(name: str, roles: Sequence[str]) -> list[str]:
 
 
 def _choices(p: inspect.Parameter, roles: Sequence[str]) -> list[str]:
-    """The roles that a parameter may have; '' leaves it out."""
+    """The roles that a parameter may have; '' leaves it out, TAKEN does where there is no other way."""
     known, optional = _known(p.name, roles), p.default is not p.empty
     if isinstance(p.default, bool) or (optional and not known):
         return [""]
@@ -185,15 +187,16 @@ def _choices(p: inspect.Parameter, roles: Sequence[str]) -> list[str]:
     if isinstance(p.default, tuple):
         known = [{"stride": "strides", "pad": "pads", "kernel": "kernels"}.get(role, role) for role in known]
     wide = [kind for role in known for kind in (role, *_OTHER_KINDS.get(role, ()))]
-    return (wide or list(roles)) + ([""] if optional else [])
+    left_out = [] if not optional else [""] if p.default is None or len(known) > 1 else [TAKEN]
+    return (wide or list(roles)) + left_out
 
 
 def _dealt(choices: list[list[str]], used: frozenset[str]) -> Iterator[tuple[str, ...]]:
-    """One role each, no part of a layer twice."""
+    """One role each, no part of a layer twice; a parameter that may be left out is, where its roles are all taken."""
     if not choices:
         yield ()
         return
-    for role in choices[0]:
-        if not role or _part(role) not in used:
-            for rest in _dealt(choices[1:], used | {_part(role)} if role else used):
-                yield (role, *rest)
+    free = [role for role in choices[0] if _part(role) not in used and role != TAKEN]
+    for role in free or ([""] if TAKEN in choices[0] else []):
+        for rest in _dealt(choices[1:], used | {_part(role)} if role else used):
+            yield (role, *rest)

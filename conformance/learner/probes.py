@@ -65,6 +65,7 @@ def padded(g: Geometry, always: str) -> Geometry:
     return replace(g, padding=tuple(rule(*axis) for axis in zip(g.size, g.kernel, g.stride, strict=True)))
 
 
+@functools.lru_cache(maxsize=256)
 def problem_of(g: Geometry) -> Problem:
     """The data of a probe."""
     return Problem(geometry=g, seed=1)

@@ -33,7 +33,7 @@ __all__ = ["Diagnosis", "Explanation", "diagnose"]
 Array = NDArray[Any]
 
 FIRST = 40
-"""Problems, if the implementation is quick, that a candidate has to reproduce before others are chosen to tell it apart."""
+"""Problems that a candidate has to reproduce before it may be called certain; or all that the adapter offers."""
 LARGEST = 3000
 """Multiplications of a problem that candidates are tried on."""
 QUICK = 400
@@ -92,7 +92,7 @@ def diagnose(session: Session, problem: Problem, quantity: str) -> Diagnosis:
     if observed.steady and observed.wrong:
         candidates = observed.fitting(_singles(quantity)) or observed.fitting(_pairs(observed))
         if candidates:
-            return Diagnosis(explanations=tuple(_ranked(candidates, quantity)))
+            return Diagnosis(explanations=tuple(_ranked(candidates, quantity, enough=observed.enough)))
     return Diagnosis(location=localise(session, problem, quantity))
 
 
@@ -111,7 +111,7 @@ class _Observed:
         self.results: list[Array] = []
         self.steady = self._observe(problem, again=True)
         asked = time.thread_time() + PATIENCE / 3
-        for near in self._pool[:FIRST]:
+        for near in self._pool:
             if time.thread_time() < asked:
                 self._observe(near)
 
@@ -126,6 +126,11 @@ class _Observed:
         wrong = [k for k in range(len(self.problems)) if not self.explains((), k)]
         quick = [k for k in wrong if self.problems[k].geometry.products <= QUICK] or wrong
         return max(quick, key=lambda k: _features(self.problems[k]))
+
+    @property
+    def enough(self) -> bool:
+        """Were so many problems put to it that one explanation may be called certain?"""
+        return len(self.problems) >= min(FIRST, 1 + len(self._pool))
 
     @property
     def late(self) -> bool:
@@ -264,13 +269,13 @@ def _predicted(candidate: Candidate, problem: Problem, quantity: str) -> Array |
     return _rounded(made, problem)
 
 
-def _ranked(candidates: list[Candidate], quantity: str) -> Iterator[Explanation]:
+def _ranked(candidates: list[Candidate], quantity: str, *, enough: bool) -> Iterator[Explanation]:
     """The simplest first: single before double, then in the order of the catalogue."""
     seen = {frozenset(m.name for m in c): c for c in reversed(candidates)}
     order = list(CATALOGUE)
     ranked = sorted(seen.values(), key=lambda c: sorted(order.index(m.name) for m in c))
     for candidate in ranked:
-        yield Explanation(mistakes=candidate, quantities=(quantity,), certain=len(seen) == 1)
+        yield Explanation(mistakes=candidate, quantities=(quantity,), certain=enough and len(seen) == 1)
 
 
 def _settled(case: Case, quantity: str, got: Array) -> Array:

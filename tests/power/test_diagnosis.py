@@ -165,7 +165,7 @@ def test_a_single_mistake_is_one_finding(drawn: random.Random) -> None:
 @pytest.mark.parametrize(
     ("name", "clause", "words"),
     [
-        ("dw-accumulates", "HYG-3", "dw adds up from call to call"),
+        ("dw-accumulates", "HYG-3", "from call to call"),
         ("dx-of-the-call-before", "HYG-3", "dx is the right result of the call before"),
         ("dx-overwrites-x", "WGT-1", "the call overwrites x"),
         ("float64-in-float32", "NUM-2", "float64 operands are converted to float32"),
