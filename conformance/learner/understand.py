@@ -109,12 +109,12 @@ def _limits(reading: Reading, seconds: float) -> Limits:
     def asked(**changes: Any) -> str:
         return _outcome(replace(reading, limits=limits), changes, seconds)
 
+    if asked(size=(8, 9)) == "refuses":
+        limits = replace(limits, square_images=True)
     free = "kernel" not in dict(limits.fixed)
     if free and not limits.square_kernels:
         raised = {asked(kernel=(5, 3)), asked(kernel=(3, 5))} <= {"raises", "refuses"}
         limits = replace(limits, square_kernels=raised)
-    if asked(size=(8, 9)) == "refuses":
-        limits = replace(limits, square_images=True)
     if free and asked(kernel=(2, 2)) == asked(kernel=(4, 4)) == "refuses":
         limits = replace(limits, odd_kernels=True)
     if limits.always == "half" or limits.mode:
@@ -140,7 +140,7 @@ def _options(reading: Reading, seconds: float) -> Limits:
 def _same(reading: Reading, limits: Limits, seconds: float) -> Limits:
     """Which padding keeps the size where kernels are even, or the stride is not 1; the simplest that is right."""
     trials: list[dict[str, Any]] = [{"kernel": (4, 4)}] if "kernel" not in dict(limits.fixed) else []
-    trials += [{"stride": (2,), "size": (8, 9)}] if limits.stride else []
+    trials += [{"stride": (2,)}, {"stride": (2,), "size": (9, 9)}] if limits.stride else []
     for rule in ("half", "same", "same, more in front"):
         kept = replace(limits, mode=rule) if limits.mode else replace(limits, always=rule)
         read = replace(reading, limits=kept)
@@ -151,8 +151,8 @@ def _same(reading: Reading, limits: Limits, seconds: float) -> Limits:
 
 
 def _outcome(reading: Reading, changes: dict[str, Any], seconds: float) -> str:
-    """``right``, ``wrong``, ``raises`` or ``refuses``: what y is on the plain probe, changed."""
-    g = reading.limits.fitted(replace(PLAIN, bias=reading.bias, **changes))
+    """``right``, ``wrong``, ``raises`` or ``refuses``: what y is on a square image, with these changes."""
+    g = reading.limits.fitted(replace(PLAIN, bias=reading.bias, **{"size": (8, 8), **changes}))
     o = operands_of(g)
     values = reading.values(g, x=o["x"], w=o["w"], b=o.get("b"))
     came = tried(lambda: reading.y_of(reading.way.forward(values)), seconds)

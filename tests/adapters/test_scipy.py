@@ -98,7 +98,7 @@ def test_refuses_shapes_that_do_not_fit(route: str) -> None:
 def test_says_what_is_behind_it() -> None:
     assert set(SciPy().versions()) == {"scipy", "numpy"}
     assert SciPy().route == ROUTES[0]
-    assert [SciPy(route).capabilities.arithmetic_of("f64").algorithm for route in SciPy.routes] == [
+    assert [SciPy(route).capabilities.arithmetic_of("f64")["y"].algorithm for route in SciPy.routes] == [
         "direct",
         "fft",
     ]
