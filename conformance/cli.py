@@ -274,7 +274,8 @@ def check(*, file: Path, timeout: float) -> None:
 @click.option("--markdown", is_flag=True, help="print the report that is published as reports/power.md")
 def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) -> None:
     """Is every known mistake caught?  Each is run as an implementation; exit code 1 if one survives."""
-    from conformance.mistakes.power import Power, chosen, drawn_pairs, trials
+    from conformance.mistakes.pairs import drawn_pairs
+    from conformance.mistakes.power import Power, chosen, trials
     from conformance.report import power as report
 
     singles = chosen(only)

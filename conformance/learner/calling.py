@@ -64,6 +64,7 @@ CONSTRUCTOR = (
 """The roles that parameters may have, in the order in which they are dealt out to names that say nothing."""
 
 TAKEN = "-"
+"""Not a role: a parameter is left alone if the roles that it may have are taken."""
 
 MOST = 120
 """Callings that are tried of one function."""

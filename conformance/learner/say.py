@@ -106,7 +106,7 @@ def _limits(reading: Reading) -> Iterator[str]:
     if "kernel" in fixed:
         yield f"its kernels are {fixed['kernel'][0]}x{fixed['kernel'][1]}, no others"
     trials = (
-        (limits.square_kernels, "its kernels are square (they can be no others, or it raises)"),
+        (limits.square_kernels, "its kernels are square (it takes no others)"),
         (limits.odd_kernels, "it refuses kernels of even size"),
         (limits.square_images, "its images are square"),
         (limits.divides, "it refuses sizes that the stride does not divide"),

@@ -121,7 +121,9 @@ def matrix(title: str, values: Floats) -> Block:
 
 
 def _matrix(title: str, values: Floats, stars: Mask, inside: Sequence[Index]) -> Block:
-    spans = [_span(n, [p[axis] for p in inside]) for axis, n in enumerate(values.shape)]
+    width = max((len(shown(v)) for v in values.flat), default=0) + 1
+    most = [MOST_LINES, max(1, min(MOST_LINES, (WIDTH - 2) // (width + 1)))][-values.ndim :]
+    spans = [_span(n, [p[axis] for p in inside], most[axis]) for axis, n in enumerate(values.shape)]
     cut = [
         f"{what} {s.start}-{s.stop - 1} of {n}"
         for s, n, what in zip(spans, values.shape, ("rows", "columns")[-values.ndim :], strict=True)
@@ -139,10 +141,10 @@ def _matrix(title: str, values: Floats, stars: Mask, inside: Sequence[Index]) ->
     ]
 
 
-def _span(n: int, inside: list[int]) -> slice:
-    """Where a matrix is cut: what is in focus, and something around it."""
-    first = max(0, min(min(inside, default=0) - 2, n - MOST_LINES))
-    return slice(first, min(n, first + MOST_LINES))
+def _span(n: int, inside: list[int], most: int) -> slice:
+    """Where a matrix is cut: what is in focus, and something before it."""
+    first = max(0, min(min(inside, default=0) - min(2, most - 1), n - most))
+    return slice(first, min(n, first + most))
 
 
 def beside(blocks: Iterable[Block], *, gap: int = 4) -> list[str]:

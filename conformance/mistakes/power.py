@@ -11,7 +11,6 @@ import dataclasses
 import fnmatch
 import functools
 import itertools
-import random
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,19 +27,18 @@ from conformance.engine.runner import judge
 from conformance.errors import UserError
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.mistake import Mistake, right
-from conformance.mistakes.recipe import Recipe, computing
+from conformance.mistakes.recipe import computing
 from conformance.problem import Problem
 from conformance.spec import Clause, Severity, matching
 
 __all__ = [
     "CLAUSES",
     "PAIR",
+    "REASONS",
     "Power",
     "Trial",
     "chosen",
-    "drawn_pairs",
     "of_integers",
-    "pair",
     "probes",
     "trials",
     "tried",
@@ -118,7 +116,7 @@ class Power:
         return statistics.median([t.problems for t in trials if t.killer] or [0])
 
 
-# ---- what is tried ----
+# ---- trying ----
 def chosen(pattern: str = "*") -> list[Mistake]:
     """The mistakes whose name matches a glob.
 
@@ -131,31 +129,6 @@ def chosen(pattern: str = "*") -> list[Mistake]:
     return found
 
 
-def drawn_pairs(mistakes: Iterable[Mistake], count: int, *, seed: int) -> list[Mistake]:
-    """`count` pairs of mistakes that are switches, or all if there are no more."""
-    pairs = list(itertools.combinations([m for m in mistakes if m.switch], 2))
-    return [pair(a, b) for a, b in random.Random(seed).sample(pairs, min(count, len(pairs)))]
-
-
-def pair(a: Mistake, b: Mistake) -> Mistake:
-    """Both in one implementation; a before b where they concern the same quantity."""
-
-    def switch(r: Recipe) -> Recipe:
-        for m in (a, b):
-            r = m.switch(r) if m.switch and r.quantity in m.quantities else r
-        return r
-
-    return Mistake(
-        name=f"{a.name} + {b.name}",
-        sentence=f"{a.sentence}; and {b.sentence}",
-        hint=f"{a.hint}; {b.hint}",
-        quantities=tuple(dict.fromkeys(a.quantities + b.quantities)),
-        compute=computing(switch),
-        switch=switch,
-    )
-
-
-# ---- trying ----
 def trials(mistakes: Iterable[Mistake], pairs: Iterable[Mistake]) -> Iterator[Trial]:
     """Each single mistake, then each pair."""
     family = {m.name: name for name, members in FAMILIES.items() for m in members}
@@ -180,10 +153,8 @@ def tried(
             number += 1
             if any(j.status.failed for j in judge(session, named.problem, named.id, clauses)):
                 ms = 1000 * (time.perf_counter() - start)
-                seen = _seen(m, [named, of_integers(named), *also])
-                return trial(
-                    problems=number, milliseconds=ms, killer=named.id, clauses=seen[0], roots=seen[1]
-                )
+                failed, roots = _seen(m, [named, of_integers(named), *also])
+                return trial(problems=number, milliseconds=ms, killer=named.id, clauses=failed, roots=roots)
         if reason and (count := _agreeing(m)):
             why = f"right, bit for bit, on {count} problems of {', '.join(COMPARED)}: {reason}"
             return trial(problems=number, milliseconds=0, equivalent=why)
@@ -193,8 +164,8 @@ def tried(
 def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The clauses that fail on a fresh implementation, and those that its findings are named by."""
     session, clauses = _session(m), _concerned(m)
-    judged = {n.id: list(judge(session, fitted(n.problem, session), n.id, clauses)) for n in problems}
-    failed = [j for js in judged.values() for j in js if j.status.failed]
+    judged = [j for n in problems for j in judge(session, fitted(n.problem, session), n.id, clauses)]
+    failed = [j for j in judged if j.status.failed]
     return _ordered(j.clause for j in failed), _ordered(f.clause for f in findings(failed))
 
 
@@ -226,10 +197,10 @@ def _problems(profile: str, dtypes: tuple[str, ...]) -> tuple[tuple[Named, ...],
     for n in Run(session, PROFILES[profile]).problems():
         problem = fitted(n.problem, session)
         found.setdefault(problem, Named(id=n.id, problem=problem))
-    first = {n.id for name in ("covering", "seed") for n in corpus(name)}
-    return tuple(n for n in found.values() if n.id in first), tuple(
-        n for n in found.values() if n.id not in first
-    )
+    known = {n.id for name in ("covering", "seed") for n in corpus(name)}
+    first = tuple(n for n in found.values() if n.id in known)
+    after = tuple(n for n in found.values() if n.id not in known)
+    return first, after
 
 
 @functools.cache

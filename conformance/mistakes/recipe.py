@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,8 @@ Floats = NDArray[np.float64]
 class Recipe:
     """How one quantity is computed; everything in float64.
 
-    axes: R of each spatial axis, (O, K, I).  channels: (M, C/G, C): which channel of x the k-th one of a map's kernel
+    axes: R of each spatial axis, (O, K, I).  moved: stride, dilation or begin, an entry an axis, where R was made with
+    others than the geometry's.  channels: (M, C/G, C): which channel of x the k-th one of a map's kernel
     meets.  items: (N, N): which item of x goes with which of y and delta.  bias: what is added to y, broadcast to it.
     finish: what is done to the result, in order.
     """
@@ -50,6 +51,7 @@ class Recipe:
     channels: Floats
     items: Floats
     finish: tuple[Callable[[Floats], Floats], ...] = ()
+    moved: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def replace(self, **changes: Any) -> Recipe:
         return dataclasses.replace(self, **changes)

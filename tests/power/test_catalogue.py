@@ -23,7 +23,8 @@ from conformance.engine.run import Run
 from conformance.engine.runner import judge
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.mistake import Mistake
-from conformance.mistakes.power import CLAUSES, REASONS, drawn_pairs, of_integers, probes
+from conformance.mistakes.pairs import drawn_pairs
+from conformance.mistakes.power import CLAUSES, REASONS, of_integers, probes
 from conformance.spec import Clause
 
 REPORT = Path(__file__).parents[2] / "reports" / "power.md"
@@ -118,6 +119,7 @@ def test_the_report_has_all_mistakes_and_clauses_of_now() -> None:
 def test_the_report_says_what_each_mistake_is(name: str) -> None:
     assert rows()[name].sentence == CATALOGUE[name].sentence
     assert (rows()[name].killer == "equivalent") == (name in REASONS)
+    assert bool(rows()[name].roots) == (name not in REASONS)
 
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda c: c.id)

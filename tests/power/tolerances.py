@@ -324,7 +324,8 @@ The same wrong implementations (`conformance/mistakes/catalogue/numerics.py`) ar
 comparisons that people use, all with their defaults. This suite runs its quick profile: chapter NUM and the clauses on
 values. The others get standard normal data in {layers} layers (`{lines}`): `numpy.allclose` against the definition's sums in
 float64, `torch.testing.assert_close` against the same rounded to the dtype, `torch.autograd.gradcheck` and
-`jax.test_util.check_grads` (reverse mode) with the implementation's y, dx, dw and db as forward and backward pass.
+`jax.test_util.check_grads` (reverse mode) with the implementation's y, dx, dw and db as forward and backward pass: these two
+hold one against the other, and do not see what is wrong in both alike.
 
 ## Right implementations
 

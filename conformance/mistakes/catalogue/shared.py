@@ -35,12 +35,17 @@ TURNED = relations(lambda r, made, axis: r[:, ::-1])
 
 
 def placed(**changes: Callable[[Geometry, int], int]) -> Switch:
-    """Another `stride`, `dilation` or `begin` (the padding in front) along each axis."""
+    """Another `stride`, `dilation` or `begin` (the padding in front) along each axis; what was moved before stays moved."""
 
-    def change(r: Floats, made: Recipe, axis: int) -> Floats:
-        return relation(made.g, axis, **{name: of(made.g, axis) for name, of in changes.items()})
+    def switch(r: Recipe) -> Recipe:
+        axes = range(r.g.rank)
+        moved = {**r.moved, **{name: tuple(of(r.g, axis) for axis in axes) for name, of in changes.items()}}
+        made = (
+            relation(r.g, axis, **{name: values[axis] for name, values in moved.items()}) for axis in axes
+        )
+        return r.replace(moved=moved, axes=tuple(made))
 
-    return relations(change)
+    return switch
 
 
 def only(when: Callable[[Geometry], bool], switch: Switch) -> Switch:

@@ -181,9 +181,7 @@ def _standing(look: Look) -> Iterator[Standing]:
     yield Standing(words="it is 0", matches=lambda seen: seen.got == 0)
     yield Standing(words="it is NaN", matches=lambda seen: np.isnan(seen.got))
     yield Standing(words="it is infinite", matches=lambda seen: np.isinf(seen.got))
-    f = factor_of(
-        np.where(look.wrong, look.got, 0), np.where(look.wrong, look.right, 0), look.problem.format.u
-    )
+    f = factor_of(look, np.where(look.wrong, look.got, 0), np.where(look.wrong, look.right, 0))
     if f:
         yield Standing(words=f"it is {times(f)}", matches=lambda seen: scaled(seen, seen.got, seen.right, f))
     for axis, name in enumerate(axis_names(look.g, look.quantity)):

@@ -51,7 +51,7 @@ Parts = Callable[[Look], tuple[Floats, Floats]]
 
 
 def _factors(subject: str, look: Look, parts: Parts) -> Iterator[Pattern]:
-    f = factor_of(*parts(look), look.problem.format.u)
+    f = factor_of(look, *parts(look))
     if f is None:
         return
     yield _scaled(f"{subject} {times(f)}", parts, lambda g: f)
@@ -72,23 +72,33 @@ def _scaled(words: str, parts: Parts, f: Callable[[Geometry], Fraction]) -> Patt
     )
 
 
-def factor_of(got: Floats, right: Floats, u: float) -> Fraction | None:
+def factor_of(look: Look, got: Floats, right: Floats) -> Fraction | None:
     """got / right where right is largest, as a simple fraction; None if there is none."""
     at = np.unravel_index(np.argmax(np.abs(right)), right.shape)
     if not right[at] or not np.isfinite(got[at]):
         return None
-    ratio = float(got[at] / right[at])
-    simple = (Fraction(ratio).limit_denominator(2**k) for k in range(14))
-    return next((f for f in simple if abs(float(f) - ratio) <= ROUNDINGS * u * abs(ratio)), None)
+    ratio = Fraction(float(got[at] / right[at]))
+    room = float(_room(look, right, abs(float(ratio)))[at] / abs(right[at]))
+    simple = (ratio.limit_denominator(2**k) for k in range(14))
+    return next((f for f in simple if abs(f - ratio) <= room), None)
 
 
 def scaled(look: Look, got: Floats, right: Floats, f: Fraction) -> Mask:
-    """Where is got = f right?  Exactly, if f is so many halves; else but for roundings: of f, product, result, and ours."""
+    """Where is got = f right?  Exactly, if f is so many halves; else but for rounding."""
     target = right * float(f)
     if f.denominator & (f.denominator - 1) == 0:
         return np.asarray(got == look.problem.format.rounded(target))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(got - target) <= ROUNDINGS * look.problem.format.u * np.abs(target))
+    return np.asarray(np.abs(got - target) <= _room(look, right, abs(float(f))))
+
+
+def _room(look: Look, right: Floats, f: float) -> Floats:
+    """What rounding may do to f right: to f, the product, the result and ours; and to products that f came into before.
+
+    At most a quarter of f: right is an integer, and no other one is meant then.
+    """
+    summed = np.minimum(2 * look.expected.bound, 0.25)
+    room: Floats = f * (summed + ROUNDINGS * look.problem.format.u * np.abs(right))
+    return room
 
 
 def times(f: Fraction) -> str:

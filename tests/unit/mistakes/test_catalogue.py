@@ -365,6 +365,17 @@ def test_it_does_what_it_says(name: str) -> None:
             assert not np.array_equal(expected, right(given.g, given.operands, m.quantities[0]))
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("dx-delta-not-stuffed", "dx-dilation-ignored"), ("dx-dilation-ignored", "dx-delta-not-stuffed")],
+)
+def test_what_is_moved_by_one_mistake_stays_moved_by_the_next(first: str, second: str) -> None:
+    given = Given(RICH)
+    switches = [CATALOGUE[name].switch for name in (first, second)]
+    made = computing(*filter(None, switches))(given.g, given.operands, "dx")
+    np.testing.assert_array_equal(made, given.dx(s=(1, 1), d=(1, 1)))
+
+
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("numerics", "state")])
 def test_every_family_has_some_that_were_done_on_purpose(family: str) -> None:
     assert PLACED.keys() & {m.name for m in FAMILIES[family]}

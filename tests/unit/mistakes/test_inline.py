@@ -76,6 +76,8 @@ def test_what_lies_beside_the_adapter_is_found_in_its_folder(inline: Inline, tmp
     [
         ("return self.layer(x)", ""),
         ("return super().forward(g, x, w, b)", ""),
+        ("return super().versions()", ""),
+        ("return print(g)", "import math as g"),
         ("return layer(g, x)", "layer = print"),
         ("return print(g)", ""),
         ("return print(g.x_shape, g)", ""),

@@ -391,7 +391,7 @@ def exits() -> Any:
 )
 def test_what_is_answered_only_in_part(fault: Callable[[], Any]) -> None:
     text = said(RaisesElsewhere(fault), PLAIN, "y")
-    assert text == "y is minus what is right: the sign is wrong (on all 4 problems tried)."
+    assert text == "y is minus what is right: the sign is wrong (on all 5 problems tried)."
 
 
 class Sleeps(Right):
@@ -525,19 +525,22 @@ def axis_of(name: str, seen: Seen, q: str) -> int:
     return [*names, *(f"kernel {n}" if q == "dw" else n for n in SPATIAL[seen.g.rank])].index(name)
 
 
-def close(seen: Seen, target: Any) -> bool:
-    return bool(np.all(np.abs(seen.got - target) <= 4 * seen.u * np.abs(target)))
+def close(seen: Seen, f: Fraction) -> bool:
+    """Is it f times the right integers, and no others that may be meant?"""
+    off = np.abs(seen.got - seen.right * float(f))
+    rounding = 64 * seen.u * np.max(np.abs(seen.right), initial=1)
+    return bool(np.all(off <= abs(float(f)) / 4) and np.all(off <= rounding))
 
 
 def is_times(seen: Seen, q: str, f: str) -> bool:
     named = {"0 everywhere": 0, "minus what is right: the sign is wrong": -1, "twice what is right": 2}
     factor = named.get(f)
-    return close(seen, seen.right * float(Fraction(f.split(maxsplit=1)[0]) if factor is None else factor))
+    return close(seen, Fraction(f.split(maxsplit=1)[0] if factor is None else factor))
 
 
 def is_named(seen: Seen, q: str, how: str, name: str) -> bool:
     n = max(COUNTS[name](seen.g), 1)
-    return close(seen, seen.right * n if how == "multiplied" else seen.right / n)
+    return close(seen, Fraction(n) if how == "multiplied" else Fraction(1, n))
 
 
 def is_reversed(seen: Seen, q: str, along: str) -> bool:
@@ -763,8 +766,8 @@ def test_the_check_rejects_what_is_not_so(sentence: str) -> None:
     recording = Recording(Changed("dx", times(3)))
     localise(recording, Problem.parse(PLAIN), "dx")
     looks = looked(recording, "dx")
-    assert pattern_is_so("dx is 3 times what is right (on all 14 problems tried).", looks) is True
-    assert pattern_is_so(sentence.format(n=14), looks) is False
+    assert pattern_is_so("dx is 3 times what is right (on all 15 problems tried).", looks) is True
+    assert pattern_is_so(sentence.format(n=15), looks) is False
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def test_a_matrix_that_is_too_large_is_cut_to_what_is_in_focus(place: int) -> No
     assert title == f"dx (columns {numbers[0]}-{numbers[-1]} of 40)"
 
 
+def test_a_matrix_of_long_numbers_is_cut_to_the_width_of_a_page() -> None:
+    names = Names(g=Geometry(size=(1, 16), kernel=(1, 1)))
+    (block,) = matrices(names, "dx", np.arange(16.0).reshape(1, 1, 1, 16) / 7, focus=[(0, 0, 0, 9)])
+    title, row = block
+    assert len(row) <= WIDTH
+    assert shown(9 / 7) in row.split()
+    first, last = (int(n) for n in title.partition("columns ")[2].partition(" of")[0].split("-"))
+    assert last - first + 1 == len(row.split()) == 7
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 1), (2, 0)])
 def test_whatever_came_back_is_a_matrix(shape: tuple[int, ...]) -> None:
     title, *rows = matrix("got", np.ones(shape))

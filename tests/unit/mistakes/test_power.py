@@ -16,6 +16,7 @@ from conformance.engine.runner import judge
 from conformance.errors import UserError
 from conformance.mistakes import Mistake, power, right
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
+from conformance.mistakes.pairs import drawn_pairs, pair
 from conformance.mistakes.power import (
     CLAUSES,
     MASKED,
@@ -24,9 +25,7 @@ from conformance.mistakes.power import (
     Power,
     Trial,
     chosen,
-    drawn_pairs,
     of_integers,
-    pair,
     probes,
     trials,
     tried,

@@ -147,9 +147,12 @@ def test_what_leaks_from_call_to_call_is_called_twice(learn: Learn, tmp_path: Pa
     assert run(found.source, tmp_path).code == 0
 
 
-def test_an_operand_that_is_overwritten_is_compared_after_the_call(learn: Learn, tmp_path: Path) -> None:
+@pytest.mark.parametrize("problem", [LARGE, Problem.parse("2d i3x4 k2 fill=real")])
+def test_an_operand_that_is_overwritten_is_compared_after_the_call(
+    problem: Problem, learn: Learn, tmp_path: Path
+) -> None:
     session, layer = learn(LAST, LAST + OVERWRITING)
-    found = made(session)
+    found = made(session, problem)
     assert found.fault.kind == "HYG-1"
     assert "got = x  # after the call" in found.source
     assert run(found.source, tmp_path).code == 1

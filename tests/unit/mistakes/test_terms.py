@@ -11,7 +11,7 @@ from conformance.engine.corpus import corpus
 from conformance.mistakes import terms
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.mistake import Mistake
-from conformance.mistakes.recipe import Recipe, operands, recipe
+from conformance.mistakes.recipe import Recipe, operands, recipe, relations
 from conformance.mistakes.terms import Sum, made_by, written
 from conformance.oracle.vectorised import counts
 from conformance.problem import QUANTITIES, Problem
@@ -163,6 +163,13 @@ def test_a_step_that_is_no_sum_leaves_the_plain_terms() -> None:
     negative = tuple(int(i) for i in np.argwhere(r.result() < 0)[0])
     sum_ = written(r, negative, [CATALOGUE["y-relu-applied"].switch])
     assert (told(sum_), sum_.total, sum_.whole) == (told(written(r, negative)), 0.0, False)
+
+
+def test_a_relation_that_counts_twice_is_a_weight() -> None:
+    r = start("i4x3 k2 bias=none", "dw")
+    sum_ = written(r, (0, 0, 0, 1), [relations(lambda old, r, axis: 2 * old)])
+    assert {t.weight for t in sum_.terms} == {4}
+    assert sum_.whole
 
 
 def test_two_mistakes_are_written_out_together() -> None:
