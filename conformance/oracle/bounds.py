@@ -31,7 +31,7 @@ __all__ = ["direct", "extents", "fft", "gamma", "oracle_error", "winograd"]
 
 Floats = NDArray[np.float64]
 
-FFT_STAGE = 12.0
+FFT_STAGE = 16.0
 """Unit roundoffs a doubling of the transform's length costs (README.md)."""
 
 LAMBDA = 9.0

@@ -45,7 +45,7 @@ GEOMETRIES = (
 def test_no_verdict_goes_against_an_honest_implementation(name: str) -> None:
     tally = hunt.Tally.of(1, 10, HONEST[name])
     assert list(tally.alarms) == []
-    assert tally.counts["PASS"] > 80
+    assert tally.counts["PASS"] > 60
 
 
 def test_an_implementation_that_declares_too_much_is_an_alarm() -> None:

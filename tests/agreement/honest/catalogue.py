@@ -175,6 +175,14 @@ _OTHERS: tuple[Honest, ...] = (
     _winograd(4, "f64", "f32", name="-fractions", points=FRACTIONS),
     _winograd(4, "f16", "bf16", kept="f32", name="-wide"),
     _winograd(2, "f16", "bf16", name="-half"),
+    Winograd(
+        "winograd-4-stored",
+        "F(4, k) on every axis, in float32; transforms and sums of products are stored in bfloat16",
+        _transforms("f32", "bf16", accumulator="f32", partial_sums="bf16", algorithm="winograd", tile=4),
+        tile=4,
+        kept="f32",
+        stored="bf16",
+    ),
     Fourier(
         "fft-double",
         "Fourier transforms by numpy in float64, of lengths that are powers of two",
@@ -190,6 +198,15 @@ _OTHERS: tuple[Honest, ...] = (
         library=scipy.fft,
         length=lambda n: n,
         kept="f32",
+    ),
+    Fourier(
+        "fft-stored",
+        "Fourier transforms by scipy in float32, of lengths without factors above 11; spectra are stored in float16",
+        _transforms("f32", "f16", accumulator="f32", partial_sums="f16", algorithm="fft"),
+        library=scipy.fft,
+        length=scipy.fft.next_fast_len,
+        kept="f32",
+        stored="f16",
     ),
 )
 

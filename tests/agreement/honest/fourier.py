@@ -18,7 +18,10 @@ __all__ = ["Fourier"]
 
 
 class Fourier(ByProducts):
-    """library: `numpy.fft` or `scipy.fft`; length: of the transforms, from the least one; kept: the format of all of it."""
+    """library: `numpy.fft` or `scipy.fft`; length: of the transforms, from the least one; kept: the format of all of it.
+
+    stored: the format in which spectra are stored, if that is another.
+    """
 
     def __init__(
         self,
@@ -29,9 +32,10 @@ class Fourier(ByProducts):
         library: Any,
         length: Callable[[int], int],
         kept: str,
+        stored: str | None = None,
     ) -> None:
         super().__init__(name, says, of_products(in_order, kept=kept), classes)
-        self.library, self.length, self.kept = library, length, kept
+        self.library, self.length, self.kept, self.stored = library, length, kept, stored
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         """y[o] = (x~ correlated with the dilated kernel)[o s]."""
@@ -67,7 +71,9 @@ class Fourier(ByProducts):
 
     def _of(self, g: Geometry, a: Any, groups: int) -> Any:
         """The spectra of maps (N, C, *), as (N, G, C/G, *)."""
-        spectra = self.library.rfftn(cast(a, self.kept), self._lengths(g), axes=range(2, 2 + g.rank))
+        spectra = self._stored(
+            self.library.rfftn(cast(a, self.kept), self._lengths(g), axes=range(2, 2 + g.rank))
+        )
         return spectra.reshape(len(a), groups, a.shape[1] // groups, *spectra.shape[2:])
 
     def _kernels(self, g: Geometry, w: Any) -> Any:
@@ -79,8 +85,15 @@ class Fourier(ByProducts):
     def _back(self, g: Geometry, spectra: Any) -> Any:
         """Maps (N, C, *) from spectra (N, G, C/G, *)."""
         axes = range(spectra.ndim - g.rank, spectra.ndim)
-        maps = self.library.irfftn(spectra, self._lengths(g), axes=axes)
+        maps = self.library.irfftn(self._stored(spectra), self._lengths(g), axes=axes)
         return maps.reshape(len(spectra), spectra.shape[1] * spectra.shape[2], *maps.shape[3:])
+
+    def _stored(self, spectra: Any) -> Any:
+        """Both parts through the format in which they are stored, and back."""
+        if self.stored is None:
+            return spectra
+        parts = spectra.view(spectra.real.dtype)
+        return cast(cast(parts, self.stored), self.kept).view(spectra.dtype)
 
 
 def _padded(g: Geometry, x: Any) -> Any:

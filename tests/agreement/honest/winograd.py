@@ -36,8 +36,8 @@ POINTS = tuple(map(Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
 class Winograd(ByProducts):
     """F(tile, k) on every axis where stride and dilation are 1 and the points suffice; other geometries directly.
 
-    kept: the format of all transforms and sums (None: the dtype).  points: the finite ones, in the order in which they
-    are taken.
+    kept: the format of all transforms and sums (None: the dtype).  stored: the format in which transforms and sums of
+    products are stored, if that is another.  points: the finite ones, in the order in which they are taken.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class Winograd(ByProducts):
         *,
         tile: int,
         kept: str | None = None,
+        stored: str | None = None,
         points: tuple[Fraction, ...] = POINTS,
     ) -> None:
         super().__init__(name, says, of_products(in_order, kept=kept), classes)
-        self.tile, self.kept, self.points = tile, kept, points
+        self.tile, self.kept, self.stored, self.points = tile, kept, stored, points
         self.focus = dataclasses.replace(self.capabilities, stride=False, dilation=False)
 
     def matrices(self, kernel: tuple[int, ...]) -> list[tuple[Matrix, Matrix, Matrix]]:
@@ -103,8 +104,8 @@ class Winograd(ByProducts):
         groups = len(kernels)
         v = v.reshape(len(x), groups, 1, x.shape[1] // groups, *v.shape[2:])  # n, g, 1, c, tiles, t
         u = u.reshape(*u.shape[:3], *(1,) * rank, *u.shape[3:])  # g, m, c, 1, t
-        products = np.moveaxis(v * u, 3, 0)  # c, n, g, m, tiles, t
-        total = in_order(products)
+        products = np.moveaxis(self._stored(v) * self._stored(u), 3, 0)  # c, n, g, m, tiles, t
+        total = self._stored(in_order(products))
         total = total.reshape(len(x), groups * kernels.shape[1], *total.shape[3:])
         y = _mixed([transposed(a) for a, _, _ in axes], total, 2 + rank)
         return _untiled(y, rank)[(..., *(slice(n) for n in size))]
@@ -120,11 +121,15 @@ class Winograd(ByProducts):
         tiles = math.prod(v.shape[2 : 2 + rank])
         v = v.reshape(len(x), g.groups, 1, g.channels // g.groups, tiles, *v.shape[2 + rank :])
         e = e.reshape(len(x), g.groups, g.maps // g.groups, 1, tiles, *e.shape[2 + rank :])
-        products = np.moveaxis(v * e, 4, 1)  # n, tiles, g, m, c, t
+        products = np.moveaxis(self._stored(v) * self._stored(e), 4, 1)  # n, tiles, g, m, c, t
         products = products.reshape(len(x) * tiles, *products.shape[2:])
         total = in_order(products) if len(products) else np.zeros(products.shape[1:], products.dtype)
-        dw = _mixed([transposed(u) for _, u, _ in axes], total, 3).reshape(g.w_shape)
+        dw = _mixed([transposed(u) for _, u, _ in axes], self._stored(total), 3).reshape(g.w_shape)
         return np.ascontiguousarray(_turned(g, cast(dw, code)))
+
+    def _stored(self, a: Any) -> Any:
+        """Through the format in which it is stored, and back."""
+        return a if self.stored is None else cast(cast(a, self.stored), dtype_of(a.dtype).code)
 
 
 # ---- matrices ----
