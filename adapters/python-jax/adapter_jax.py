@@ -46,9 +46,8 @@ NCHW = Capabilities(
         **{
             code: {
                 **dict.fromkeys(("dx", "dw"), Arithmetic(accumulator="f32", flushes=code == "bf16")),
-                **dict.fromkeys(
-                    ("y", "db"), Arithmetic(accumulator="f32", partial_sums=code, flushes=code == "bf16")
-                ),
+                "y": Arithmetic(accumulator="f32", partial_sums=code, flushes=code == "bf16"),
+                "db": Arithmetic(flushes=code == "bf16"),
             }
             for code in ("f16", "bf16")
         },

@@ -40,8 +40,14 @@ WHOLE = Capabilities(
     # float16 are none in float32.
     arithmetic={
         **dict.fromkeys(("f64", "f32"), Arithmetic(flushes=True)),
-        "f16": Arithmetic(accumulator="f32", partial_sums="f16"),
-        "bf16": Arithmetic(accumulator="f32", partial_sums="bf16", flushes=True),
+        "f16": {
+            **dict.fromkeys(("y", "db"), Arithmetic(accumulator="f32", partial_sums="f16")),
+            **dict.fromkeys(("dx", "dw"), Arithmetic()),
+        },
+        "bf16": {
+            "y": Arithmetic(accumulator="f32", partial_sums="bf16", flushes=True),
+            **dict.fromkeys(("dx", "dw", "db"), Arithmetic(flushes=True)),
+        },
     },
 )
 
