@@ -1,7 +1,8 @@
 """What went wrong?  The catalogue fitted to what an implementation was seen to compute.
 
 A mistake explains a quantity only if it reproduces *every* observed result of it, the right ones too, bit for bit.  First
-single mistakes are tried, then pairs.  While several fit, one more problem on which they differ is put to the
+single mistakes are tried, then again with room for rounding (a mean of which each term was divided: of integers, whatever
+else it could be taken for is much farther off), then pairs.  While several fit, one more problem on which they differ is put to the
 implementation.  What then still agrees cannot be told apart by anything that it offers: no name is certain.
 """
 
@@ -25,6 +26,7 @@ from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.localise import localise
 from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.recipe import Recipe, recipe
+from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Problem
 from conformance.spec import Case, Misshapen, NotOffered, Raised, TimedOut
 
@@ -38,6 +40,8 @@ LARGEST = 3000
 """Multiplications of a problem that candidates are tried on."""
 QUICK = 400
 """Multiplications of a problem on which thousands of pairs are tried."""
+LITTLE = 2.0**-24
+"""Unit roundoff up to which rounded sums of small integers cannot be taken for others."""
 PATIENCE = 1.5
 """Seconds of this thread after which no further pair is tried; the first problems are put within a third of it."""
 
@@ -90,7 +94,11 @@ def diagnose(session: Session, problem: Problem, quantity: str) -> Diagnosis:
     if observed.overwritten:  # then what is computed later is of other operands
         return Diagnosis(location=f"the call overwrites {' and '.join(sorted(observed.overwritten))}")
     if observed.steady and observed.wrong:
-        candidates = observed.fitting(_singles(quantity)) or observed.fitting(_pairs(observed))
+        candidates = (
+            observed.fitting(_singles(quantity))
+            or observed.fitting((c for c in _singles(quantity) if c[0].switch), loosely=True)
+            or observed.fitting(_pairs(observed))
+        )
         if candidates:
             return Diagnosis(explanations=tuple(_ranked(candidates, quantity, enough=observed.enough)))
     return Diagnosis(location=localise(session, problem, quantity))
@@ -109,6 +117,7 @@ class _Observed:
         self._pool = list(_telling(session, problem))
         self.problems: list[Problem] = []
         self.results: list[Array] = []
+        self._loose = False
         self.steady = self._observe(problem, again=True)
         asked = time.thread_time() + PATIENCE / 3
         for near in self._pool:
@@ -129,8 +138,8 @@ class _Observed:
 
     @property
     def enough(self) -> bool:
-        """Were so many problems put to it that one explanation may be called certain?"""
-        return len(self.problems) >= min(FIRST, 1 + len(self._pool))
+        """Were so many problems put to it, and all candidates tried, that one explanation may be called certain?"""
+        return len(self.problems) >= min(FIRST, 1 + len(self._pool)) and not self.late
 
     @property
     def late(self) -> bool:
@@ -155,17 +164,39 @@ class _Observed:
 
     def explains(self, candidate: Candidate, k: int) -> bool:
         """Does it reproduce the k-th observation?"""
-        return _same(_predicted(candidate, self.problems[k], self.quantity), self.results[k])
+        predicted = _predicted(candidate, self.problems[k], self.quantity)
+        return _same(predicted, self.results[k]) or (
+            self._loose and predicted is not None and self._near(predicted, k)
+        )
 
-    def fitting(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Those that reproduce everything, after further problems on which they differ."""
+    def _near(self, predicted: Array, k: int) -> bool:
+        p, got = self.problems[k], self.results[k]
+        right = Expectation(p.geometry, p.operands, dtype=p.format, arithmetic=Arithmetic(), quantum=0.0)
+        bound = right[self.quantity].bound
+        return got.shape == predicted.shape == bound.shape and bool(np.all(np.abs(got - predicted) <= bound))
+
+    def fitting(self, candidates: Iterable[Candidate], *, loosely: bool = False) -> list[Candidate]:
+        """Those that reproduce everything, after further problems on which they differ.
+
+        loosely: but for what sums may round, where that is little.
+        """
+        self._loose = loosely and self.problems[0].integers and self.problems[0].format.u <= LITTLE
         left = [c for c in candidates if all(self.explains(c, k) for k in range(len(self.problems)))]
         while len(left) > 1 and not self.late:
             telling = next((p for p in self._pool if p not in self.problems and self._differ(left, p)), None)
             if telling is None or not self._observe(telling):
                 break
             left = [c for c in left if self.explains(c, -1)]
-        return left
+        return [c for c in left if self._confirmed(c)] if len(left) == 1 else left
+
+    def _confirmed(self, candidate: Candidate) -> bool:
+        """Does the only one left reproduce the other problems too?"""
+        for problem in self._pool:
+            if self.late:
+                break
+            if problem not in self.problems and self._observe(problem) and not self.explains(candidate, -1):
+                return False
+        return True
 
     def _differ(self, candidates: Sequence[Candidate], problem: Problem) -> bool:
         predicted = [_predicted(c, problem, self.quantity) for c in candidates]

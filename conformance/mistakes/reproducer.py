@@ -27,7 +27,7 @@ from conformance.engine.runner import case_of
 from conformance.mistakes.fault import Fault, fault, simplest
 from conformance.mistakes.inline import inlined
 from conformance.mistakes.page import WIDTH
-from conformance.oracle.compare import _demanded as demanded
+from conformance.oracle import demanded
 from conformance.problem import Problem
 
 __all__ = ["Reproducer", "reproducer", "script", "shows"]

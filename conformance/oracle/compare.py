@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from conformance.oracle.expectation import Expected
 
-__all__ = ["Evidence", "Grade", "compare", "identical", "rounded_once", "sizes", "wrong"]
+__all__ = ["Evidence", "Grade", "compare", "demanded", "identical", "rounded_once", "sizes", "wrong"]
 
 
 class Grade(enum.IntEnum):
@@ -85,7 +85,7 @@ def compare(got: NDArray[Any], expected: Expected, where: NDArray[np.bool_] | No
     certificate = expected.certificate if where is None else float(np.mean(expected.certain & where))
     if np.array_equal(values, expected.exact):
         return Evidence(quantity=expected.quantity, grade=Grade.EXACT, certificate=certificate)
-    target, bound = _demanded(expected)
+    target, bound = demanded(expected)
     if where is not None:
         values = np.where(where, values, target)
     bound = np.where(np.isnan(values) & ~expected.may_overflow, 0.0, bound)  # NaN is within no bound
@@ -120,7 +120,7 @@ def identical(quantity: str, got: NDArray[Any], reference: NDArray[Any], note: s
     return dataclasses.replace(_worst(quantity, a, b, bound, 1.0), note=note)
 
 
-def _demanded(expected: Expected) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def demanded(expected: Expected) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(value, largest deviation from it) that is demanded of each element."""
     if not expected.direct:
         return expected.exact, expected.bound

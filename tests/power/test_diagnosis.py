@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from conformance.engine.run import Run
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.diagnose import Diagnosis, diagnose
 from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.mistake import right as computed_right
 from conformance.mistakes.recipe import computing, recipe
 from conformance.mistakes.roots import events
-from conformance.problem import QUANTITIES, Problem
+from conformance.problem import QUANTITIES, Geometry, Operands, Problem
 
 SWITCHABLE = [m for m in CATALOGUE.values() if m.switch]
 LEARNER = Capabilities(ranks={2}, dtypes={"f64"}, stride=True, padding="symmetric")
@@ -125,6 +127,20 @@ def test_what_is_right_has_no_diagnosis() -> None:
     adapter = CATALOGUE["y-negated"].adapter()
     problem = Problem.parse("2d n2 c2 m2 i6x5 k3x2 p1 seed=4")
     assert diagnose(Session(adapter, "negated"), problem, "dx").text == ""
+
+
+@pytest.mark.parametrize("batch", [2, 3, 5])
+def test_a_mean_of_which_each_term_was_divided_is_a_mean(batch: int) -> None:
+    """delta / N comes into every product: thirds are rounded otherwise than a third of the sum."""
+    mean = CATALOGUE["dw-mean-over-batch"]
+
+    def compute(g: Geometry, o: Operands, q: str) -> Any:
+        return computed_right(g, o.replace(delta=o.delta / max(g.batch, 1)), q)
+
+    early = dataclasses.replace(mean, compute=compute)
+    problem = Problem.parse(f"2d n{batch} c2 m3 i6x5 k3x2 seed=4")
+    (explanation,) = diagnose(Session(early.adapter(), "early"), problem, "dw").explanations
+    assert (explanation.name, explanation.certain) == ("dw-mean-over-batch", True)
 
 
 def test_several_mistakes_in_different_quantities_do_not_mask_each_other() -> None:
