@@ -20,6 +20,7 @@ from conformance.adapter.session import Session
 from conformance.engine.corpus import Named, corpus
 from conformance.engine.findings import Finding, findings
 from conformance.engine.judgement import Judgement, Status
+from conformance.engine.known import Ledger
 from conformance.engine.profiles import Profile
 from conformance.engine.runner import LARGE, judge, judge_all
 from conformance.engine.shrink import shrunk
@@ -77,16 +78,21 @@ class Run:
         return small + rounding + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:
-        """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem."""
-        remarks = list(examine(self.session))
+        """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem.
+
+        Failures that the adapter's folder declares are KNOWN; a remark says which of these declarations are stale.
+        """
+        known, remarks = Ledger.of(self.session), list(examine(self.session))
         yield from remarks
         if not all(r.ok for r in remarks):
             return
         yield from self._inferred()
         failed: list[Judgement] = []
         for judgements in judge_all(self.session, self.problems(), self.clauses, fit=self._fits):
-            yield from judgements
-            failed += [j for j in judgements if j.status.failed]
+            marked = [known.marked(j) for j in judgements]
+            yield from marked
+            failed += [j for j in marked if j.status.failed]
+        yield from known.stale()
         for finding in findings(failed):
             yield self._shrunk(finding)
 

@@ -2,8 +2,8 @@
 
 A mistake explains a quantity only if it reproduces *every* observed result of it, the right ones too, bit for bit.  First
 single mistakes are tried, then again with room for rounding (a mean of which each term was divided: of integers, whatever
-else it could be taken for is much farther off), then pairs.  While several fit, one more problem on which they differ is put to the
-implementation.  What then still agrees cannot be told apart by anything that it offers: no name is certain.
+else it could be taken for is much farther off), then pairs.  While several fit, one more problem on which they differ is
+put to the implementation.  What then still agrees cannot be told apart by anything that it offers: no name is certain.
 """
 
 from __future__ import annotations

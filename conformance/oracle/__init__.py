@@ -1,7 +1,16 @@
 """What is RIGHT: independent derivations of y, dx, dw and db, and how far rounding may stray from them."""
 
 from conformance.oracle.arithmetic import Arithmetic
-from conformance.oracle.compare import Evidence, Grade, compare, demanded, identical, rounded_once, sizes, wrong
+from conformance.oracle.compare import (
+    Evidence,
+    Grade,
+    compare,
+    demanded,
+    identical,
+    rounded_once,
+    sizes,
+    wrong,
+)
 from conformance.oracle.expectation import Expectation, Expected
 
 __all__ = [

@@ -21,6 +21,7 @@ import jsonschema
 from conformance.adapter.doctor import Remark
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status, joined
+from conformance.engine.known import CHECK as KNOWN
 from conformance.errors import ReportError
 from conformance.oracle import Grade
 from conformance.spec import REGISTRY, Clause, Severity
@@ -64,11 +65,15 @@ class Report:
         for j in self.judgements:
             if j.adapter == adapter:
                 by_clause[j.clause].append(j)
-        broken = any(not r.ok for name, r in self.remarks if name == adapter)
+        broken = any(not r.ok for name, r in self.remarks if name == adapter and r.check != KNOWN)
         return [_row(REGISTRY[id_], js, broken=broken) for id_, js in by_clause.items()]
 
     def findings_of(self, adapter: str) -> list[Finding]:
         return [f for f in self.findings if f.adapter == adapter]
+
+    def stale(self, adapter: str) -> list[Remark]:
+        """Failures that are declared to be known and are none any more."""
+        return [r for name, r in self.remarks if name == adapter and r.check == KNOWN]
 
     def exit_code(self) -> int:
         """0 conforms, 1 does not (or nothing was judged with power), 3 an adapter is broken."""
@@ -79,7 +84,7 @@ class Report:
         if any(r.status is Status.BROKEN_ADAPTER for r in rows):
             return 3
         musts = [r.status for r in rows if r.clause.severity is Severity.MUST]
-        if any(s.failed for s in musts) or not self._judged(rows):
+        if any(s.failed for s in musts) or not self._judged(rows) or self.stale(adapter):
             return 1
         return 0
 
@@ -104,6 +109,8 @@ class Report:
             return f"{adapter} does not conform: {failed} of {len(rows)} clauses fail{tail}"
         if not self._judged(rows):
             return f"{adapter}: nothing was judged with power{tail}"
+        if self.stale(adapter):
+            return f"{adapter}: known failures are stale{tail}"
         warned = f", {should} SHOULD clauses fail" if should else ""
         return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
 
@@ -113,6 +120,8 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
     graded = [j for j in ran if j.grade]
     status = Status.BROKEN_ADAPTER if broken else joined(j.status for j in judgements)
     telling = next((j.note for j in judgements if j.status is status and j.note), "")
+    if status is Status.KNOWN:
+        telling = telling.partition("; ")[0]  # the reason; what was seen comes after it
     if clause.severity is Severity.INFO and ran:
         telling = "; ".join(sorted({j.note for j in ran if j.note}))
     return Row(
@@ -124,7 +133,8 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
         grade=max(graded, key=lambda j: _GRADES.index(j.grade)).grade if graded else "",
         error_over_bound=max((j.error_over_bound for j in graded), default=0.0),
         reason=telling
-        if status in (Status.UNSUPPORTED, Status.BROKEN_ADAPTER) or clause.severity is Severity.INFO
+        if status in (Status.UNSUPPORTED, Status.BROKEN_ADAPTER, Status.KNOWN)
+        or clause.severity is Severity.INFO
         else "",
     )
 

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
+from conformance.engine.known import CHECK as KNOWN
 from conformance.report.model import Report, Row
 
 __all__ = ["STYLES", "rendered"]
@@ -110,7 +111,7 @@ def _remarks(report: Report, adapter: str) -> Iterator[str]:
         if name == adapter and (not r.ok or r.check == "arithmetic" or "though it is not claimed" in r.text)
     ]
     if told:
-        yield "\n".join(f"doctor: {r.text}" for r in told)
+        yield "\n".join(r.text if r.check == KNOWN else f"doctor: {r.text}" for r in told)
 
 
 def _matrix(report: Report, table: str) -> str:

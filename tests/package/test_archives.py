@@ -18,7 +18,12 @@ from build.env import DefaultIsolatedEnv
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUNDLED = "conformance/_bundled/adapters/"
-DATA = ("conformance/py.typed", "conformance/engine/corpus/*.txt", "conformance/*.json")
+DATA = (
+    "conformance/py.typed",
+    "conformance/engine/corpus/*.txt",
+    "conformance/*.json",
+    "conformance/mistakes/templates/*.jinja",
+)
 """What is no module and is needed at run time; * crosses folders."""
 PROJECT = (
     ".ci/run",
@@ -28,6 +33,8 @@ PROJECT = (
     "README.md",
     "SPEC.md",
     "adapters/*/adapter_*.py",
+    "adapters/*/known_failures.toml",
+    "adapters/*/reproducer.py.jinja",
     "hatch_build.py",
     "pyproject.toml",
     "reports/README.md",

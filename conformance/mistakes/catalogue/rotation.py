@@ -66,7 +66,7 @@ WHOLE = (
         "y dw",
         "x-rotated",
         "{q} uses x rotated by 180 degrees",
-        hint="x is read as it is",
+        hint="x is read as it is; under true convolution it is dw that is rotated in the end",
         switch=operands(x=lambda r: _turned(r.x)),
     ),
 )
