@@ -8,17 +8,19 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from conformance import __version__
 from conformance.errors import ConformanceError
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
+    from conformance.report.journal import Kept
 
 __all__ = ["main"]
 
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("adapters", nargs=-1, required=True, metavar="ADAPTER...")
+@click.argument("adapters", nargs=-1, metavar="ADAPTER...")
 @click.option(
     "--profile", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True
 )
@@ -74,6 +76,9 @@ def main() -> None:
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="write report.jsonl and report.md there"
 )
 @click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="go on with a run that was cut off there"
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
     default=60,
@@ -81,53 +86,89 @@ def main() -> None:
     help="seconds that one call may take",
 )
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
-def run(
-    *,
-    adapters: tuple[str, ...],
-    profile: str,
-    seed: int,
-    only: str,
-    lines: tuple[str, ...],
-    dtype: str | None,
-    out: Path | None,
-    timeout: float,
-    as_json: bool,
-) -> None:
+@click.pass_context
+def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: bool, **asked: Any) -> None:
     """Judge implementations: a bundled name, ./file.py, or entry:name; each may be followed by :route."""
+    from conformance.report.journal import Journal, kept
+    from conformance.report.table import rendered
+    from conformance.report.write import Writer, write_markdown
+
+    out: Path | None = asked.pop("out")
+    done: Kept | None = None
+    if resume:
+        if out:
+            raise click.UsageError("--resume goes on in its own folder: leave out --out")
+        given = {name for name in asked if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+        done, out = kept(resume), resume
+        asked |= _repeated(done.report.header, {name: asked[name] for name in given}, resume)
+    elif not asked["adapters"]:
+        raise click.UsageError("Missing argument 'ADAPTER...'.")
+    if done and done.ended:
+        report = done.report
+    else:
+        runs = _runs(asked, timeout, done)
+        with contextlib.ExitStack() as stack:
+            writes: list[Callable[[str], None]] = [click.echo] if as_json else []
+            if out:
+                writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
+            writer = Writer(runs, profile=asked["profile"], only=asked["only"], to=writes)
+            for one in runs:
+                before = done.finished.get(one.session.name) if done else None
+                for event in _with_progress(one, quiet=as_json) if before is None else before:
+                    writer.add(one.session.name, event)
+            report = writer.close()
+        if out:
+            write_markdown(report, out)
+    if not as_json or (done and done.ended):
+        click.echo(rendered(report), nl=False)
+    sys.exit(report.exit_code())
+
+
+def _runs(asked: dict[str, Any], timeout: float, done: Kept | None) -> list[Run]:
     from conformance.adapter.connect import connect
     from conformance.engine.profiles import PROFILES
     from conformance.engine.run import Run
     from conformance.problem import Problem
-    from conformance.report.table import rendered
-    from conformance.report.write import Writer, prepare, write_markdown
 
-    given = tuple(Problem.parse(line) for line in lines)
-    names = list(dict.fromkeys(adapters))
-    runs = [
+    given = tuple(Problem.parse(line) for line in asked["lines"])
+    return [
         Run(
             connect(name, time_limit=timeout),
-            PROFILES[profile],
-            seed=seed,
-            only=only,
-            dtype=dtype,
+            PROFILES[asked["profile"]],
+            seed=asked["seed"],
+            only=asked["only"],
+            dtype=asked["dtype"],
             given_problems=given,
+            judged=done.judged_of(name) if done else None,
         )
-        for name in names
+        for name in dict.fromkeys(asked["adapters"])
     ]
-    with contextlib.ExitStack() as stack:
-        streams: list[TextIO] = [sys.stdout] if as_json else []
-        if out:
-            streams.append(stack.enter_context(prepare(out).open("w", encoding="utf-8")))
-        writer = Writer(runs, profile=profile, only=only, streams=streams)
-        for one in runs:
-            for event in _with_progress(one, quiet=as_json):
-                writer.add(one.session.name, event)
-        report = writer.close()
-    if out:
-        write_markdown(report, out)
-    if not as_json:
-        click.echo(rendered(report), nl=False)
-    sys.exit(report.exit_code())
+
+
+def _repeated(header: dict[str, Any], given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a cut-off run was asked for; the call may say the same again, but nothing else."""
+    from conformance.errors import OutputError
+    from conformance.problem import Problem, dtype_of
+
+    if given.get("dtype"):
+        given["dtype"] = dtype_of(given["dtype"]).code
+    if "lines" in given:
+        given["lines"] = tuple(str(Problem.parse(line)) for line in given["lines"])
+    was = {
+        "adapters": tuple(a["name"] for a in header["adapters"]),
+        "profile": header["profile"],
+        "seed": header["seed"],
+        "only": header["only"],
+        "lines": tuple(header.get("given", ())),
+        "dtype": header["dtype"],
+    }
+    for name, value in given.items():
+        if was[name] != value:
+            raise OutputError(
+                f"the run in {str(folder)!r} has {name} {was[name]!r}, not {value!r}: it goes on as it began, or a new one "
+                "is written elsewhere"
+            )
+    return was
 
 
 def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:

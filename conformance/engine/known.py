@@ -82,6 +82,10 @@ class Known:
             and all(FEATURES[name](problem) == wanted for name, wanted in self.features.items())
         )
 
+    @property
+    def told(self) -> str:
+        return " ".join(filter(None, (f"known: {self.reason}", self.link)))
+
     def excuses(self, j: Judgement) -> bool:
         """Does it speak of what failed?"""
         if self.raises:
@@ -111,16 +115,17 @@ class Ledger:
         return cls(e for e in entries if not e.routes or route in e.routes)
 
     def marked(self, j: Judgement) -> Judgement:
-        """KNOWN, with the reason, if it failed and that is known."""
+        """KNOWN, with the reason, if it failed and that is known; or was, in a run that goes on."""
         known = j
         for met in self._entries:
             if j.status is Status.UNSUPPORTED or not met.entry.applies(Problem.parse(j.problem), j.clause):
                 continue
             met.judged += 1
+            met.failed += j.status is Status.KNOWN and j.note.startswith(met.entry.told)
             if j.status.failed and met.entry.excuses(j):
                 met.failed += 1
-                told = " ".join(filter(None, (f"known: {met.entry.reason}", met.entry.link)))
-                known = replace(j, status=Status.KNOWN, note="; ".join(filter(None, (told, j.note))))
+                note = "; ".join(filter(None, (met.entry.told, j.note)))
+                known = replace(j, status=Status.KNOWN, note=note)
         return known
 
     def stale(self) -> Iterator[Remark]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
@@ -39,7 +39,10 @@ LARGEST_TO_SHRINK = 200_000
 
 
 class Run:
-    """One adapter, a profile, and what narrows it: clauses (`only`), one dtype, problems given in place of the corpus."""
+    """One adapter, a profile, and what narrows it: clauses (`only`), one dtype, problems given in place of the corpus.
+
+    judged: judgements of an earlier run that was cut off, a list a problem's line; these problems are not put to it again.
+    """
 
     def __init__(
         self,
@@ -50,15 +53,16 @@ class Run:
         only: str = "*",
         dtype: str | None = None,
         given_problems: tuple[Problem, ...] = (),
+        judged: Mapping[str, list[Judgement]] | None = None,
     ) -> None:
         self.session, self.profile, self.seed = session, profile, seed
         self.clauses: list[Clause] = matching(only)
         self.dtype = None if dtype is None else dtype_of(dtype).code
-        self._given = given_problems
+        self.given, self.judged = given_problems, judged or {}
 
     def problems(self) -> list[Named]:
         """What will be put to the adapter, before it is fitted to what it claims."""
-        named = [Named(id="given", problem=p) for p in self._given] or self._corpus()
+        named = [Named(id="given", problem=p) for p in self.given] or self._corpus()
         if self.dtype is None:
             return named
         return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
@@ -67,7 +71,7 @@ class Run:
     def _fits(self) -> bool:
         """May problems be changed to what the adapter claims?  Not those that were given, nor a dtype asked for in vain."""
         lacking = self.dtype is not None and self.dtype not in self.session.capabilities.dtypes
-        return not (self._given or lacking)
+        return not (self.given or lacking)
 
     def _corpus(self) -> list[Named]:
         named = [n for name in self.profile.corpora for n in corpus(name)]
@@ -88,7 +92,9 @@ class Run:
             return
         yield from self._inferred()
         failed: list[Judgement] = []
-        for judgements in judge_all(self.session, self.problems(), self.clauses, fit=self._fits):
+        for judgements in judge_all(
+            self.session, self.problems(), self.clauses, fit=self._fits, judged=self.judged
+        ):
             marked = [known.marked(j) for j in judgements]
             yield from marked
             failed += [j for j in marked if j.status.failed]

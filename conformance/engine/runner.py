@@ -5,12 +5,13 @@ One `Case` a problem: the adapter's results are computed once and serve every cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from conformance.adapter.session import Session
 from conformance.engine.corpus import Named
 from conformance.engine.fit import fitted
-from conformance.engine.judgement import Judgement, Status, judged
+from conformance.engine.judgement import Judgement, Status
+from conformance.engine.judgement import judged as verdict
 from conformance.errors import AdapterBroken, HarnessError
 from conformance.problem import Problem
 from conformance.spec import Case, Clause, NotOffered, Raised, TimedOut
@@ -22,18 +23,25 @@ LARGE = 400_000
 
 
 def judge_all(
-    session: Session, problems: Iterable[Named], clauses: list[Clause], *, fit: bool = True
+    session: Session,
+    problems: Iterable[Named],
+    clauses: list[Clause],
+    *,
+    fit: bool = True,
+    judged: Mapping[str, list[Judgement]] | None = None,
 ) -> Iterator[list[Judgement]]:
     """The judgements of each problem, fitted to what the adapter claims; a problem met before is left out.
 
-    fit: False where the problems were asked for as they are: what is not offered is then UNSUPPORTED.
+    judged: those that are known already, by their line.  fit: False where the problems were asked for as they are: what is
+    not offered is then UNSUPPORTED.
     """
     met: set[Problem] = set()
     for named in problems:
         problem = fitted(named.problem, session) if fit else named.problem
         if problem not in met:
             met.add(problem)
-            yield list(judge(session, problem, named.id, clauses))
+            known = judged and judged.get(str(problem))
+            yield known or list(judge(session, problem, named.id, clauses))
 
 
 def judge(session: Session, problem: Problem, origin: str, clauses: Iterable[Clause]) -> Iterator[Judgement]:
@@ -76,7 +84,7 @@ def case_of(session: Session, problem: Problem) -> Case:
 
 def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str) -> Judgement | None:
     try:
-        return judged(session.name, clause.id, line, origin, clause.check(case))
+        return verdict(session.name, clause.id, line, origin, clause.check(case))
     except Raised as raised:
         note = f"raises {raised}" + (f" ({raised.traceback})" if raised.traceback else "")
         return _without_evidence(session, clause, line, origin, Status.CRASHED, note)

@@ -171,14 +171,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def read(path: Path) -> Report:
-    """The report of a file.
+def read(path: Path, *, cut_off: bool = False) -> Report:
+    """The report of a file; with `cut_off`, a last line that does not end is left out: its writer was killed.
 
     Raises:
         ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = (content[: content.rfind(b"\n") + 1] if cut_off else content).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
     lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts

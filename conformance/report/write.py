@@ -1,4 +1,4 @@
-"""Writing a report while its run goes on: every record is flushed as it is made, so a cut-off run keeps what it had."""
+"""Writing a report while its run goes on: every record is handed over as it is made."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 import datetime as dt
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -18,39 +18,22 @@ from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
 from conformance.engine.run import Event, Run
-from conformance.errors import OutputError
 from conformance.oracle.arithmetic import Arithmetic, described
 from conformance.problem import DTYPES
 from conformance.report.model import SCHEMA, Report, record
 from conformance.report.table import rendered
 
-__all__ = ["FILE", "Writer", "prepare"]
-
-FILE = "report.jsonl"
-
-
-def prepare(folder: Path) -> Path:
-    """The report's file in a folder that can be written, made if it is not there.
-
-    Raises:
-        OutputError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).write_text("", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"the folder {str(folder)!r} cannot be written: {error.strerror or error}"
-        ) from error
-    return folder / FILE
+__all__ = ["Writer", "write_markdown"]
 
 
 class Writer:
-    """Collects a run's events in a `Report`, and writes each as a line to every stream."""
+    """Collects a run's events in a `Report`, and hands each over as a line to all who write."""
 
-    def __init__(self, runs: list[Run], *, profile: str, only: str, streams: Sequence[TextIO] = ()) -> None:
+    def __init__(
+        self, runs: list[Run], *, profile: str, only: str, to: Sequence[Callable[[str], None]] = ()
+    ) -> None:
         self.report = Report(header=header(runs, profile=profile, only=only))
-        self._streams = tuple(streams)
+        self._to = tuple(to)
         self._line(record("header", self.report.header))
 
     def add(self, adapter: str, event: Event) -> None:
@@ -78,9 +61,8 @@ class Writer:
         return report
 
     def _line(self, line: str) -> None:
-        for stream in self._streams:
-            stream.write(line + "\n")
-            stream.flush()
+        for write in self._to:
+            write(line)
 
 
 def header(runs: list[Run], *, profile: str, only: str) -> dict[str, Any]:
@@ -101,6 +83,7 @@ def header(runs: list[Run], *, profile: str, only: str) -> dict[str, Any]:
         "seed": runs[0].seed,
         "only": only,
         "dtype": runs[0].dtype,
+        "given": [str(p) for p in runs[0].given],
         "clauses": [c.id for c in runs[0].clauses],
         "adapters": [_described(run.session) for run in runs],
     }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
-import pytest
 
 import conformance
 from conformance import Adapter, Arithmetic, Geometry, Problem
@@ -18,11 +16,11 @@ from conformance.adapter.session import Session
 from conformance.engine.profiles import Profile
 from conformance.engine.run import Run
 from conformance.engine.strategies import EVERYTHING
-from conformance.errors import OutputError
 from conformance.oracle.vectorised import Layer
+from conformance.report.journal import FILE
 from conformance.report.model import Report, read, schema
 from conformance.report.table import rendered
-from conformance.report.write import FILE, Writer, header, prepare, write_markdown
+from conformance.report.write import Writer, header, write_markdown
 
 SEED_ONLY = Profile(name="seed", corpora=("seed",), largest=10**6, explored=0, regimes=0)
 
@@ -51,21 +49,6 @@ class ZeroDw(Right):
         return dx, dw * 0, db
 
 
-class Watched(io.StringIO):
-    """A stream that knows what had been flushed after each write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.happened: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.happened.append(text)
-        return super().write(text)
-
-    def flush(self) -> None:
-        self.happened.append("flush")
-
-
 def run(
     adapter: type[Adapter] = ZeroDw, name: str = "mine", only: str = "FWD-1,WGT-1,WGT-3", **more: Any
 ) -> Run:
@@ -73,8 +56,8 @@ def run(
     return Run(Session(adapter(), name), SEED_ONLY, only=only, given_problems=given, **more)
 
 
-def ran(*runs: Run, streams: Any = ()) -> Report:
-    writer = Writer(list(runs), profile="seed", only="FWD-1,WGT-1,WGT-3", streams=streams)
+def ran(*runs: Run, to: Any = ()) -> Report:
+    writer = Writer(list(runs), profile="seed", only="FWD-1,WGT-1,WGT-3", to=to)
     for one in runs:
         for event in one.events():
             writer.add(one.session.name, event)
@@ -82,50 +65,28 @@ def ran(*runs: Run, streams: Any = ()) -> Report:
 
 
 # ---- while the run goes on ----
-def test_every_line_is_flushed_as_it_is_written() -> None:
-    stream = Watched()
-    ran(run(), streams=[stream])
-    lines = stream.happened[::2]
-    assert len(lines) > 8
-    assert all(line.endswith("\n") and line.count("\n") == 1 for line in lines)
-    assert set(stream.happened[1::2]) == {"flush"}
-    assert len(stream.happened) == 2 * len(lines)
-
-
 def test_the_header_is_there_before_anything_ran() -> None:
-    stream = Watched()
-    Writer([run()], profile="seed", only="*", streams=[stream])
-    (line,) = stream.getvalue().splitlines()
+    lines: list[str] = []
+    Writer([run()], profile="seed", only="*", to=[lines.append])
+    (line,) = lines
     assert json.loads(line)["record"] == "header"
 
 
 def test_each_event_is_a_line_at_once() -> None:
-    stream, one = Watched(), run()
-    writer = Writer([one], profile="seed", only="*", streams=[stream])
+    lines: list[str] = []
+    one = run()
+    writer = Writer([one], profile="seed", only="*", to=[lines.append])
     for count, event in enumerate(one.events(), start=2):
         writer.add("mine", event)
-        assert stream.getvalue().count("\n") == count
-
-
-def test_a_run_that_was_cut_off_keeps_what_it_had(tmp_path: Path) -> None:
-    path = prepare(tmp_path)
-    with path.open("w", encoding="utf-8") as stream:
-        one = run()
-        writer = Writer([one], profile="seed", only="*", streams=[stream])
-        for count, event in enumerate(one.events()):
-            writer.add("mine", event)
-            if count == 5:
-                break
-        back = read(path)  # the stream is still open
-    assert back.footer is None
-    assert len(back.remarks) + len(back.judgements) == 6
+        assert len(lines) == count
+    assert not any("\n" in line for line in lines)
 
 
 # ---- what is written ----
 def test_every_line_of_a_run_is_of_the_schema_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / FILE
     with path.open("w", encoding="utf-8") as stream:
-        report = ran(run(), run(Right, "yours"), streams=[stream])
+        report = ran(run(), run(Right, "yours"), to=[lambda line: stream.write(line + "\n")])
     validator = jsonschema.Draft202012Validator(schema())
     kinds = []
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -143,10 +104,10 @@ def test_every_line_of_a_run_is_of_the_schema_and_comes_back(tmp_path: Path) -> 
     assert rendered(back) == rendered(report)
 
 
-def test_without_a_stream_the_report_is_the_same() -> None:
-    with_stream, without = ran(run(), streams=[Watched()]), ran(run())
-    assert with_stream.judgements == without.judgements
-    assert with_stream.findings == without.findings
+def test_without_a_reader_the_report_is_the_same() -> None:
+    told, untold = ran(run(), to=[print]), ran(run())
+    assert told.judgements == untold.judgements
+    assert told.findings == untold.findings
 
 
 def test_the_footer_counts_and_judges() -> None:
@@ -175,34 +136,6 @@ def test_the_header_says_what_is_needed_to_repeat_the_run() -> None:
     assert first["arithmetic"]["float16"] == "accumulates in f32"
     assert list(first["arithmetic"]) == ["float64", "float32", "float16", "bfloat16"]
     assert first["arithmetic"]["float64"] == "not declared"
-
-
-# ---- where it is written ----
-def test_a_folder_is_made_with_all_above_it(tmp_path: Path) -> None:
-    path = prepare(tmp_path / "a" / "b")
-    assert path == tmp_path / "a" / "b" / FILE
-    assert path.read_text(encoding="utf-8") == ""
-
-
-def test_an_old_report_is_emptied(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text("old\n", encoding="utf-8")
-    assert prepare(tmp_path).read_text(encoding="utf-8") == ""
-
-
-def test_a_folder_that_is_a_file_is_the_users_fault(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("", encoding="utf-8")
-    for folder in (file, file / "below"):
-        with pytest.raises(OutputError) as caught:
-            prepare(folder)
-        assert str(caught.value).startswith(f"the folder {str(folder)!r} cannot be written: ")
-        assert (caught.value.fault, caught.value.exit_code) == ("user", 2)
-
-
-def test_a_report_that_is_a_folder_is_the_users_fault(tmp_path: Path) -> None:
-    (tmp_path / FILE).mkdir()
-    with pytest.raises(OutputError, match="cannot be written: Is a directory"):
-        prepare(tmp_path)
 
 
 def test_markdown_stands_beside_the_lines(tmp_path: Path) -> None:

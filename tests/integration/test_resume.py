@@ -1,0 +1,167 @@
+"""A run that was killed at any moment goes on with `--resume`, and its report is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Invoke = Callable[..., Any]
+Write = Callable[..., Path]
+
+WRONG = ("return self.layer(g, w, b).forward(x)", "return self.layer(g, w, b).forward(x)[..., ::-1].copy()")
+LINES = ("n2 i5x4 k2", "i4x5 k2x3", "3d i3 k2", "n2 c2 m3 i4 k3", "i6x5 k2x3 fill=real")
+ONLY = "FWD-1,DEL-1,WGT-4,NUM-4"
+KILLED = 50
+
+
+def without_times(path: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("started", "finished")} for r in records]
+
+
+@pytest.fixture
+def whole(invoke: Invoke, adapter_file: Write, tmp_path: Path) -> Path:
+    """The report of an undisturbed run of two adapters, one of which is wrong."""
+    problems = [word for line in LINES for word in ("--problem", line)]
+    wrong = adapter_file("wrong.py", WRONG)
+    out = tmp_path / "whole"
+    said = invoke("run", wrong, "python-numpy", "--only", ONLY, *problems, "--out", out)
+    assert said.code == 1
+    return out / "report.jsonl"
+
+
+def test_killed_at_any_moment_a_run_goes_on_to_the_same_report(
+    invoke: Invoke, whole: Path, tmp_path: Path
+) -> None:
+    """What a kill leaves is the file up to some byte: records are appended, and nothing else is."""
+    content = whole.read_bytes()
+    header = content.index(b"\n") + 1
+    for number, cut in enumerate(sorted(random.Random(7).sample(range(header, len(content)), KILLED))):
+        folder = tmp_path / f"cut-{number}"
+        folder.mkdir()
+        (folder / whole.name).write_bytes(content[:cut])
+        said = invoke("run", "--resume", folder)
+        assert said.code == 1, (cut, said.err)
+        assert without_times(folder / whole.name) == without_times(whole), cut
+        assert (folder / "report.md").read_text() == (whole.parent / "report.md").read_text()
+
+
+def test_a_killed_run_that_is_killed_again_while_it_resumes_loses_nothing(
+    invoke: Invoke, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conformance.engine import runner
+
+    content = whole.read_bytes()
+    (tmp_path / whole.name).write_bytes(content[: len(content) * 2 // 3])
+    calls = iter(range(10**6))
+    judge = runner.judge
+
+    def dies(*args: Any) -> Any:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return judge(*args)
+
+    monkeypatch.setattr(runner, "judge", dies)
+    invoke("run", "--resume", tmp_path)
+    assert len((tmp_path / whole.name).read_bytes()) >= len(content) // 2
+    monkeypatch.undo()
+    assert invoke("run", "--resume", tmp_path).code == 1
+    assert without_times(tmp_path / whole.name) == without_times(whole)
+
+
+@pytest.mark.parametrize("records", [3, 25, 60])
+def test_a_process_that_is_killed_at_work_can_be_resumed(
+    records: int, invoke: Invoke, adapter_file: Write, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "conformance", "run", adapter_file("right.py"), "--only", ONLY]
+    command += ["--profile", "quick", "--out", tmp_path / "out"]
+    report = tmp_path / "out" / "report.jsonl"
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
+    )
+    while process.poll() is None:
+        if report.is_file() and report.read_bytes().count(b"\n") >= records:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    assert process.wait() == -signal.SIGKILL
+    assert invoke("run", "--resume", tmp_path / "out").code == 0
+    undisturbed = tmp_path / "undisturbed"
+    invoke("run", adapter_file("right.py"), "--only", ONLY, "--profile", "quick", "--out", undisturbed)
+    assert without_times(report) == without_times(undisturbed / "report.jsonl")
+
+
+def test_a_whole_report_is_shown_again(invoke: Invoke, whole: Path) -> None:
+    before = whole.read_bytes()
+    said = invoke("run", "--resume", whole.parent)
+    assert (said.code, whole.read_bytes()) == (1, before)
+    assert "does not conform" in said.out
+
+
+def cut_off(whole: Path, **changes: Any) -> None:
+    """The report without its end, its header changed."""
+    header, *lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    changed = {**json.loads(header), **changes}
+    whole.write_text(json.dumps(changed) + "\n" + "".join(lines[:-3]), encoding="utf-8")
+
+
+def test_a_journal_of_another_version_is_refused(invoke: Invoke, whole: Path) -> None:
+    versions = json.loads(whole.read_text().splitlines()[0])["versions"]
+    cut_off(whole, versions={**versions, "conformance": "0.0.1"})
+    before = whole.read_bytes()
+    said = invoke("run", "--resume", whole.parent)
+    assert said.code == 2
+    assert "line 1: this run does not repeat what stands there: it has versions" in said.err
+    assert '"conformance": "0.0.1"' in said.err
+    assert whole.read_bytes()[: len(before) // 2] == before[: len(before) // 2]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--seed", "5", "has seed 0, not 5"),
+        ("--profile", "quick", "has profile 'standard', not 'quick'"),
+        ("--only", "FWD-*", f"has only '{ONLY}', not 'FWD-*'"),
+        ("--dtype", "float32", "has dtype None, not 'f32'"),
+    ],
+)
+def test_another_call_than_the_one_that_was_cut_off_is_refused(
+    option: str, value: str, says: str, invoke: Invoke, whole: Path
+) -> None:
+    cut_off(whole)
+    said = invoke("run", "--resume", whole.parent, option, value)
+    assert said.code == 2
+    assert f"the run in '{whole.parent}' {says}: it goes on as it began" in said.err
+
+
+def test_the_same_call_may_be_made_again(invoke: Invoke, whole: Path) -> None:
+    cut_off(whole)
+    said = invoke("run", "--resume", whole.parent, "--seed", "0", "--only", ONLY)
+    assert said.code == 1
+
+
+def test_resuming_elsewhere_is_refused(invoke: Invoke, whole: Path, tmp_path: Path) -> None:
+    said = invoke("run", "--resume", whole.parent, "--out", tmp_path / "other")
+    assert said.code == 2
+    assert "leave out --out" in said.err
+
+
+def test_two_runs_into_one_folder_are_one_too_many(invoke: Invoke, whole: Path) -> None:
+    from conformance.report.journal import Journal
+
+    lines = whole.read_text(encoding="utf-8").splitlines()
+    with Journal(whole.parent, lines):
+        said = invoke("run", "python-numpy", "--problem", LINES[0], "--out", whole.parent)
+        assert said.code == 2
+        assert "is in use: another run writes its report there" in said.err
+    assert whole.read_text(encoding="utf-8").splitlines() == lines
