@@ -97,11 +97,11 @@ def run(
     from conformance.adapter.connect import connect
     from conformance.engine.profiles import PROFILES
     from conformance.engine.run import Run
-    from conformance.problem import Problem
+    from conformance.problem.line import parsed
     from conformance.report.table import rendered
     from conformance.report.write import Writer, prepare, write_markdown
 
-    given = tuple(Problem.parse(line) for line in lines)
+    given = tuple(parsed(line) for line in lines)
     names = list(dict.fromkeys(adapters))
     runs = [
         Run(

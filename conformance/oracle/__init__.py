@@ -1,7 +1,7 @@
 """What is RIGHT: independent derivations of y, dx, dw and db, and how far rounding may stray from them."""
 
 from conformance.oracle.arithmetic import Arithmetic
-from conformance.oracle.compare import Evidence, Grade, compare, identical, rounded_once, sizes, wrong
+from conformance.oracle.compare import Evidence, Grade, compare, identical, rounded_once, sizes, within, wrong
 from conformance.oracle.expectation import Expectation, Expected
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "identical",
     "rounded_once",
     "sizes",
+    "within",
     "wrong",
 ]

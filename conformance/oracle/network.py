@@ -43,7 +43,7 @@ _mp.prec = BITS
 class Pass:
     """One forward and one backward pass in exact or nearly exact numbers.
 
-    number: float64, or ``object`` for mpmath's.  kink: sigma' where z is exactly 0, by activation.
+    number: float64, or ``object`` for mpmath's.  kink: sigma' where z is exactly 0, by activation (`NetworkLayer.word`).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Pass:
         if layer.activation == "identity":
             return z * 0 + 1
         if layer.activation in KINKED:
-            at_zero = self.kink.get(layer.activation, layer.below)
+            at_zero = self.kink.get(layer.word, layer.below)
             return np.where(z > 0, 1.0, np.where(z < 0, layer.below, at_zero))
         return {
             "sigmoid": lambda: a * (1 - a),

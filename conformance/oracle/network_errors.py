@@ -11,7 +11,7 @@ An error E >= |computed - right| goes along with every tensor of an implementati
   exponential and logarithm by as many u relatively, for |z| <= RANGE (beyond it nothing is demanded).  Libraries state 1 to 4.
 * derivatives: E_s = M E_z + DERIVATIVE u, whether they are taken from z or from a (there 2 FUNCTION u and roundings).
   At a kink, where |z| <= E_z, either side is right: E_s is the whole step.  Where z is exactly 0 (and E_z = 0) the subgradient
-  is the implementation's own, one everywhere (`Pass.kink`).
+  is the implementation's own, one everywhere (`Pass.kink`); not known, it is as if E_z were not 0.
 * products of x and y: E = |x| E_y + |y| E_x + E_x E_y + PRODUCT u (|x| + E_x)(|y| + E_y).
 * sigmoid with cross-entropy: delta = a - t directly, E_a + PRODUCT u; or (-t/a + (1-t)/(1-a)) sigma'(z), in which a, 1 - a and
   sigma' are off on their own: both errors, added.
@@ -156,7 +156,7 @@ class Errors:
         if layer.activation == "identity":
             return right
         if layer.activation in KINKED:
-            near = (z.size <= z.error) & (z.error > 0)
+            near = (z.size <= z.error) & ((z.error > 0) | (layer.word not in self._right.kink))
             return Value(size=right.size, error=np.where(near, 1 - layer.below, 0.0), unit=right.unit)
         error = (_CURVED[layer.activation] * z.error + DERIVATIVE * self._dtype.u) * SPARE
         return Value(size=right.size, error=_in_range(z, error), unit=right.unit)

@@ -91,6 +91,11 @@ class NetworkLayer:
             raise GeometryError(f"the slope must be a power of two of at most 1, got {self.slope}")
 
     @property
+    def word(self) -> str:
+        """Its activation as problem lines write it: the slope too, where it is not the usual one."""
+        return f"leaky={self.slope!r}" if self.activation == "leaky" and self.slope != 0.25 else self.activation
+
+    @property
     def below(self) -> float:
         """sigma' below the kink; 1 where there is none."""
         return {"relu": 0.0, "leaky": self.slope}.get(self.activation, 1.0)
@@ -427,9 +432,7 @@ def _written(problem: NetworkProblem) -> str:
     batch, channels, *size = net.x_shape
     parts = [f"net n{batch} in " + "x".join(map(str, (channels, *size)))]
     for layer in net.layers:
-        word = layer.activation
-        word += f"={layer.slope!r}" if layer.activation == "leaky" and layer.slope != 0.25 else ""
-        parts.append(" ".join([f"c{layer.geometry.maps}", *layer_tokens(layer.geometry), word]))
+        parts.append(" ".join([f"c{layer.geometry.maps}", *layer_tokens(layer.geometry), layer.word]))
     end = [net.cost, problem.dtype]
     end += [f"fill={problem.fill}"] if problem.fill != problem._usual else []  # noqa: SLF001  (its own)
     end += [f"seed={problem.seed}"] if problem.seed else []
