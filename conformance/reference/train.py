@@ -15,8 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conformance.reference.activation import RELU
 from conformance.reference.cost import CROSS_ENTROPY_WITH_SOFTMAX
@@ -43,16 +45,16 @@ class Epoch:
 
 
 def digit_network(seed: int = 0) -> Network:
-    """Two convolutions, each with pooling, and a dense layer: 8x8 -> 8 maps 4x4 -> 16 maps 2x2 -> 10 numbers."""
+    """Two convolutions, each with pooling, and a dense layer: 8x8 -> 16 maps 4x4 -> 32 maps 2x2 -> 10 numbers."""
     rng = np.random.default_rng(seed)
-    shapes = ((8, 1, 3, 3), (16, 8, 3, 3), (CLASSES, 16 * 2 * 2))
+    shapes = ((16, 1, 3, 3), (32, 16, 3, 3), (CLASSES, 32 * 2 * 2))
     first, second, last = (initial(rng, shape, dtype=np.float32) for shape in shapes)
     return Network(
         layers=(
             ConvolutionLayer(*first, padding=PAD, activation=RELU),
             MaxPoolingLayer(size=(2, 2)),
             ConvolutionLayer(*second, padding=PAD, activation=RELU),
-            mean_pooling_layer(16, (2, 2), dtype=np.float32),
+            mean_pooling_layer(32, (2, 2), dtype=np.float32),
             dense_layer(*last, size=(2, 2)),
         ),
         cost=CROSS_ENTROPY_WITH_SOFTMAX,
@@ -65,7 +67,7 @@ def train(
     examples: Examples,
     *,
     epochs: int = 20,
-    batch: int = 32,
+    batch: int = 16,
     rate: float = 0.05,
     momentum: float = 0.9,
     seed: int = 0,
@@ -118,17 +120,23 @@ def shown(network: Network, test: Examples) -> str:
     at = int((says != test.labels).argmax())  # the first that is read wrongly; of none, the first
     few = slice(at, at + 1)
     _, deltas, _ = network.backpropagate(test.x[few], test.target[few])
-    kernels = network.parameters[0].w
     return "\n\n".join(
         (
             "The kernels of the first layer:",
-            pictures([] if kernels is None else [kernel[0] for kernel in kernels]),
+            pictures([kernel[0] for kernel in _kernels(network)]),
             f"A {test.labels[at]}, read as {says[at]}:",
             pictures([test.x[at, 0]]),
             "The deltas that it sends back to the first layer, a map a kernel:",
             pictures(list(deltas[0][0])),
         )
     )
+
+
+def _kernels(network: Network) -> NDArray[Any]:
+    w = network.parameters[0].w
+    if w is None:
+        raise ValueError("the first layer has no kernels to show")
+    return w
 
 
 def _say(text: str) -> None:
