@@ -1,0 +1,74 @@
+"""Gradient descent: a step against the gradient, plain or with momentum.
+
+    plain       w -> w - eta dC/dw
+    momentum    v -> mu v - eta dC/dw,  w -> w + v          v starts at 0; mu = 0 is plain
+
+b likewise.  eta is the rate, mu the momentum.  Networks are values: a step returns another one.
+
+Source: M. Nielsen, "Neural Networks and Deep Learning", chapters 1 and 3, to which the seed keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from conformance.reference.layer import Gradients, Parameters
+from conformance.reference.network import Network
+
+__all__ = ["Momentum", "descend"]
+
+Array = NDArray[Any]
+
+
+def descend(network: Network, gradients: Sequence[Gradients], *, rate: float) -> Network:
+    """The network after one plain step."""
+    eta = _checked(rate)
+    return network.with_parameters(_each(lambda w, dw: w - eta * dw, network.parameters, gradients))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum:
+    """Descent that keeps some of its speed.
+
+    A step is given the velocity of the step before, none in the first, and returns its own beside the network.
+    """
+
+    rate: float
+    momentum: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _checked(self.rate))
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum lies in [0, 1), got {self.momentum}")
+
+    def step(
+        self, network: Network, gradients: Sequence[Gradients], velocity: Sequence[Parameters] | None = None
+    ) -> tuple[Network, list[Parameters]]:
+        """The network after one step, and the velocity of that step."""
+        eta, mu = self.rate, float(self.momentum)
+        if velocity is None:
+            velocity = _each(lambda dw: -eta * dw, gradients)
+        else:
+            velocity = _each(lambda v, dw: mu * v - eta * dw, velocity, gradients)
+        moved = _each(lambda w, v: w + v, network.parameters, velocity)
+        return network.with_parameters(moved), velocity
+
+
+def _each(rule: Callable[..., Array], *layered: Sequence[Parameters | Gradients]) -> list[Parameters]:
+    """The rule on w (and v, dw) and on b (and v, db) of every layer; what a layer has not stays absent."""
+    return [
+        Parameters(*(None if entries[0] is None else rule(*entries) for entries in zip(*pairs, strict=True)))
+        for pairs in zip(*layered, strict=True)
+    ]
+
+
+def _checked(rate: float) -> float:
+    """As Python's float, which leaves float32 parameters float32."""
+    if not 0 < rate < math.inf:
+        raise ValueError(f"the rate must be positive and finite, got {rate}")
+    return float(rate)
