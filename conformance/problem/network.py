@@ -87,8 +87,8 @@ class NetworkLayer:
             raise GeometryError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
             )
-        if not 0 < self.slope <= 1 or math.frexp(self.slope)[0] != 0.5:
-            raise GeometryError(f"the slope must be a power of two of at most 1, got {self.slope}")
+        if not 2.0**-8 <= self.slope < 1 or math.frexp(self.slope)[0] != 0.5:
+            raise GeometryError(f"the slope must be a power of two, from 1/256 to 1/2, got {self.slope}")
 
     @property
     def word(self) -> str:
