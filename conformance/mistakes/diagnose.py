@@ -24,6 +24,7 @@ from conformance.errors import AdapterBroken
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.localise import localise
 from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import Recipe, recipe
 from conformance.problem import Problem
 from conformance.spec import Case, Misshapen, NotOffered, Raised, TimedOut
@@ -49,7 +50,7 @@ class Explanation:
     certain: nothing else in the catalogue does.
     """
 
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[Mistake | NetworkMistake, ...]
     quantities: tuple[str, ...]
     certain: bool
 

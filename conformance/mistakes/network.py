@@ -1,6 +1,7 @@
 """Backpropagation through a network, step by step, each step a method that a mistake does otherwise.
 
-Everything is computed in float64 and rounded once to the dtype of x; sigma'(0) is 0 for relu and the slope for leaky.
+Everything is computed in float64 and rounded once to the dtype of x; at a kink sigma' is that from below, unless another is
+given.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ def activated(layer: NetworkLayer, z: Floats) -> Floats:
     return values[layer.activation]()
 
 
-def slope(layer: NetworkLayer, z: Floats) -> Floats:
-    """sigma'(z); of a softmax, that of each map by itself."""
+def slope(layer: NetworkLayer, z: Floats, at_zero: float | None = None) -> Floats:
+    """sigma'(z), at_zero at a kink; of a softmax, that of each map by itself."""
+    kink = layer.below if at_zero is None else at_zero
     values: dict[str, Callable[[], Floats]] = {
         "identity": lambda: np.ones_like(z),
-        "relu": lambda: np.where(z > 0, 1.0, 0.0),
-        "leaky": lambda: np.where(z > 0, 1.0, layer.slope),
+        "relu": lambda: np.where(z == 0, kink, np.where(z > 0, 1.0, 0.0)),
+        "leaky": lambda: np.where(z == 0, kink, np.where(z > 0, 1.0, layer.slope)),
         "sigmoid": lambda: activated(layer, z) * (1 - activated(layer, z)),
         "tanh": lambda: 1 - np.tanh(z) ** 2,
         "softplus": lambda: 1 / (1 + np.exp(-z)),
@@ -60,10 +62,15 @@ def slope(layer: NetworkLayer, z: Floats) -> Floats:
 
 
 class Backpropagation:
-    """The right way; layers are numbered from 1, and a[0] is x."""
+    """The right way; layers are numbered from 1, and a[0] is x.
 
-    def __init__(self, net: Network, operands: NetworkOperands) -> None:
-        self.net, self.last = net, len(net.layers)
+    kinks: sigma'(0), by `NetworkLayer.word`.
+    """
+
+    def __init__(
+        self, net: Network, operands: NetworkOperands, kinks: Mapping[str, float] | None = None
+    ) -> None:
+        self.net, self.last, self.kinks = net, len(net.layers), kinks or {}
         self.target = operands.target.astype(np.float64)
         self.params: list[Pair] = [
             (w.astype(np.float64), None if b is None else b.astype(np.float64)) for w, b in operands.params
@@ -111,7 +118,8 @@ class Backpropagation:
 
     def slope(self, number: int) -> Floats:
         """sigma'(z^l)."""
-        return slope(self.layer(number), self.z[number - 1])
+        layer = self.layer(number)
+        return slope(layer, self.z[number - 1], self.kinks.get(layer.word))
 
     def handed_back(self, number: int, delta: Floats) -> Floats:
         """dC/da^l from delta^{l+1}."""
