@@ -10,7 +10,6 @@ import numpy as np
 from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks, reference
 from conformance.reference import Convolution
 
-
 COSTS = {
     "sigmoid": reference.CROSS_ENTROPY_WITH_SIGMOID,
     "softmax": reference.CROSS_ENTROPY_WITH_SOFTMAX,
@@ -65,7 +64,9 @@ class NumPy(Adapter):
 def _network(net: Network, params: Any) -> reference.Network:
     """The same in the reference's words: a cross-entropy has its activation inside."""
     entropy = net.cost == "cross-entropy"
-    activations = [_activation(layer.activation, layer.slope) for layer in net.layers[: -1 if entropy else None]]
+    activations = [
+        _activation(layer.activation, layer.slope) for layer in net.layers[: -1 if entropy else None]
+    ]
     layers = [
         reference.ConvolutionLayer(w, b, activation=activation, **_geometry(layer.geometry))
         for layer, activation, (w, b) in zip(

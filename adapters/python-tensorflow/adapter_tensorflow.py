@@ -138,7 +138,9 @@ class TensorFlow(Adapter):
             return z
         if name == "leaky":
             return tf.nn.leaky_relu(z, slope)
-        return {"relu": tf.nn.relu, "sigmoid": tf.sigmoid, "tanh": tf.tanh, "softplus": tf.nn.softplus}[name](z)
+        return {"relu": tf.nn.relu, "sigmoid": tf.sigmoid, "tanh": tf.tanh, "softplus": tf.nn.softplus}[name](
+            z
+        )
 
     def _cost(self, net: Network, z: Any, a: Any, target: Any) -> Any:
         tf = self._tf

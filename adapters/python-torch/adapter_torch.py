@@ -103,7 +103,9 @@ class Torch(Adapter):
             cost, zs, leaves = self._cost(net, x, target, params)
             found = torch.autograd.grad(cost, [*zs, *(t for pair in leaves for t in pair if t is not None)])
         deltas, of_params = found[: len(zs)], iter(found[len(zs) :])
-        gradients = [(_array(next(of_params)), None if b is None else _array(next(of_params))) for _, b in leaves]
+        gradients = [
+            (_array(next(of_params)), None if b is None else _array(next(of_params))) for _, b in leaves
+        ]
         return _array(cost), [_array(delta) for delta in deltas], gradients
 
     def step(self, net: Network, x: Array, target: Array, params: Any, rate: float) -> Any:
@@ -115,9 +117,13 @@ class Torch(Adapter):
             optimizer.step()
         return [(_array(w), None if b is None else _array(b)) for w, b in leaves]
 
-    def _cost(self, net: Network, x: Array, target: Array, params: Any) -> tuple[Tensor, list[Tensor], list[Any]]:
+    def _cost(
+        self, net: Network, x: Array, target: Array, params: Any
+    ) -> tuple[Tensor, list[Tensor], list[Any]]:
         """(C, [z^1, ...], [(w^1, b^1), ...]), of leaves that gradients can be asked for."""
-        leaves = [tuple(None if p is None else _tensor(p).clone().requires_grad_() for p in pair) for pair in params]
+        leaves = [
+            tuple(None if p is None else _tensor(p).clone().requires_grad_() for p in pair) for pair in params
+        ]
         a, zs, t = self._operand(net.layers[0].geometry, x), [], _tensor(target)
         for layer, (w, b) in zip(net.layers, leaves, strict=True):
             zs.append(_layer(layer.geometry, a, w, b))

@@ -3,11 +3,11 @@
     def network(self, net, x, target, params):      # -> cost, [delta^1, ...], [(dw^1, db^1), ...]
     def step(self, net, x, target, params, rate):   # -> [(w^1, b^1), ...], moved by -rate times the gradient
 
-net: a `Network`; `net.layers[l].geometry`, `.activation`, `.slope` (of leaky) and `net.cost` say all.  x and target are arrays in
-x_layout, params one (w, b) a layer (b None without a bias), w in w_layout.  The cost C is the SUM over batch items, maps and
-positions of 1/2 (a - target)^2, or of the cross-entropy (see `conformance.problem.network`), never a mean, and summed
-from plain products.  Deltas are the gradients of C by the weighted inputs z^l, in x_layout; gradients are those of C by w and
-b (None without a bias).  `step` is one step of plain gradient descent, by whatever optimizer the implementation has.
+net: a `Network`; `net.layers[l].geometry`, `.activation`, `.slope` (of leaky) and `net.cost` say all.  x and target are in
+x_layout, params one (w, b) a layer (b None without a bias), w in w_layout.  The cost C is the SUM over batch items, maps
+and positions of 1/2 (a - target)^2, or of the cross-entropy (see `conformance.problem.network`), never a mean, and summed
+from plain products.  Deltas are the gradients of C by the weighted inputs z^l, in x_layout; gradients are those of C by w
+and b (None without a bias).  `step` is one step of plain gradient descent, by whatever optimizer the implementation has.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class Networks:
     def refusal(self, net: Network) -> str | None:
         """Why a network is not claimed, its layers apart; None if it is."""
         rank = net.layers[0].geometry.rank
-        reasons = [(rank not in self.ranks, f"networks of {rank} spatial axes"), (net.cost not in self.costs, net.cost)]
+        reasons = [
+            (rank not in self.ranks, f"networks of {rank} spatial axes"),
+            (net.cost not in self.costs, net.cost),
+        ]
         reasons += [(a not in self.activations, a) for a in net.activations]
         return next((f"{what} not claimed" for refused, what in reasons if refused), None)
 
@@ -81,7 +84,9 @@ def gradients_of(name: str, what: str, net: Network, pairs: Any) -> list[tuple[A
     _counted(name, what, net, pairs)
     for number, (pair, layer) in enumerate(zip(pairs, net.layers, strict=True), start=1):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise AdapterBroken(f"{name}: {what} of layer {number} must be a pair (of w, of b), not {_kind(pair)}")
+            raise AdapterBroken(
+                f"{name}: {what} of layer {number} must be a pair (of w, of b), not {_kind(pair)}"
+            )
         if pair[0] is None or (pair[1] is None) != (layer.geometry.bias == "none"):
             raise AdapterBroken(
                 f"{name}: {what} of layer {number} must have an array of w, and one of b if there is a bias "
@@ -92,11 +97,11 @@ def gradients_of(name: str, what: str, net: Network, pairs: Any) -> list[tuple[A
 
 def _counted(name: str, what: str, net: Network, values: Any) -> None:
     if not isinstance(values, tuple | list) or len(values) != len(net.layers):
-        raise AdapterBroken(f"{name}: {what} must be a list of one a layer ({len(net.layers)}), not {_kind(values)}")
+        raise AdapterBroken(
+            f"{name}: {what} must be a list of one a layer ({len(net.layers)}), not {_kind(values)}"
+        )
 
 
 def _kind(value: Any) -> str:
     kind = type(value).__name__
     return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
-
-

@@ -183,12 +183,12 @@ class Session:
         with self._limited(), _watched(self.adapter):
             if question.rate is not None:
                 moved = self.adapter.step(net, x, target, params, question.rate)
-                return NetworkAnswer(params=self._pairs(gradients_of(self.name, "params", net, moved), ("w", "b")))
-            cost, deltas, gradients = results_of(
-                self.name, net, self.adapter.network(net, x, target, params)
-            )
+                return NetworkAnswer(
+                    params=self._pairs(gradients_of(self.name, "params", net, moved), ("w", "b"))
+                )
+            cost, deltas, gradients = results_of(self.name, net, self.adapter.network(net, x, target, params))
             return NetworkAnswer(
-                cost=self._kept("cost", cost),
+                cost=_scalar(self._kept("cost", cost)),
                 deltas=tuple(self._kept("delta", delta) for delta in deltas),
                 gradients=self._pairs(gradients, ("dw", "db")),
             )
@@ -271,6 +271,11 @@ def _adapters_fault(adapter: Adapter, error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return f"{name}: an import fails: {error} ({_where(error.__traceback__)})"
     return None
+
+
+def _scalar(cost: Array) -> Array:
+    """Without axes, if it is one number."""
+    return cost.reshape(()) if cost.size == 1 else cost
 
 
 def _where(trace: TracebackType | None) -> str:

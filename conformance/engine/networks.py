@@ -99,7 +99,11 @@ def _nearer(net: Network, session: Session, able: Networks) -> Iterator[Any]:
 
 
 def _rebuilt(net: Network, session: Session, able: Networks, simpler: dict[str, Any]) -> Network:
-    cost = net.cost if net.cost in able.costs else next(c for c in ("quadratic", "cross-entropy") if c in able.costs)
+    cost = (
+        net.cost
+        if net.cost in able.costs
+        else next(c for c in ("quadratic", "cross-entropy") if c in able.costs)
+    )
     layers = []
     for layer in net.layers:
         g = claimed(layer.geometry, session.capabilities)
@@ -107,14 +111,16 @@ def _rebuilt(net: Network, session: Session, able: Networks, simpler: dict[str, 
         if "groups" in simpler:
             own["maps"] = layer.geometry.maps
         last = layer is net.layers[-1]
-        layers.append({**own, "slope": layer.slope, "activation": _activation(layer.activation, able, cost, last=last)})
+        layers.append(
+            {**own, "slope": layer.slope, "activation": _activation(layer.activation, able, cost, last=last)}
+        )
     return Network.stacked(net.layers[0].geometry, layers, cost)
 
 
 def _activation(wanted: str, able: Networks, cost: str, *, last: bool) -> str:
     """The activation itself, or the first one like it that is claimed and that may stand there."""
     ends = ("sigmoid", "softmax")
-    order = (wanted, *KINKED, "identity", "tanh", "sigmoid", "softplus")
+    order: tuple[str, ...] = (wanted, *KINKED, "identity", "tanh", "sigmoid", "softplus")
     if last and cost == "cross-entropy":
         order = tuple(a for a in (wanted, *ends) if a in ends)
     elif wanted == "softmax":

@@ -14,8 +14,8 @@ class Profile:
     """How much one profile runs.
 
     corpora: in order.  largest: multiplications of a forward pass up to which a problem is run.  explored: problems
-    drawn beyond the corpora.  networks: the same of whole networks.  regimes: how many of the numeric regimes a problem of the corpora is also run with; they
-    take turns.
+    drawn beyond the corpora; networks: the same of whole networks.  regimes: how many of the numeric regimes a problem of
+    the corpora is also run with; they take turns.
     """
 
     name: str

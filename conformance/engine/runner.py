@@ -99,7 +99,9 @@ def network_case(session: Session, problem: NetworkProblem) -> NetworkCase:
     )
 
 
-def _judge(session: Session, case: Case | NetworkCase, clause: Clause, line: str, origin: str) -> Judgement | None:
+def _judge(
+    session: Session, case: Case | NetworkCase, clause: Clause, line: str, origin: str
+) -> Judgement | None:
     try:
         return judged(session.name, clause.id, line, origin, clause.check(case))
     except Raised as raised:

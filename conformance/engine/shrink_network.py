@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -52,26 +53,28 @@ def _simpler(p: NetworkProblem) -> Iterator[NetworkProblem]:
     first = p.network.layers[0].geometry
     for number in range(len(layers)):
         yield from _built(p, first, layers[:number] + layers[number + 1 :])
-    if first.batch > 1:
-        yield from _built(p, replace(first, batch=1), layers)
-    for name, simplest in SIMPLEST.items():
-        for number, layer in enumerate(layers):
-            if layer[name] != _like(simplest, layer[name]):
-                yield from _built(p, first, _changed(layers, number, {name: simplest}))
+    for smaller in (replace(first, batch=1), replace(first, channels=1, groups=1)):
+        if smaller != first:
+            yield from _built(p, smaller, layers)
+    for simpler in _simpler_layers(layers):
+        yield from _built(p, first, simpler)
+    for axis, n in enumerate(first.size):
+        for size in sorted({n // 2, n - 1} - {0}):
+            with contextlib.suppress(GeometryError):
+                yield from _built(p, replace(first, size=_with(first.size, axis, size)), layers)
+    if p.fill == "kinks":
+        yield p.replace(fill="unit")
+
+
+def _simpler_layers(layers: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """One feature of one layer left out, then one kernel one smaller."""
+    for (name, simplest), (number, layer) in itertools.product(SIMPLEST.items(), enumerate(layers)):
+        if layer[name] != _like(simplest, layer[name]):
+            yield _changed(layers, number, {name: simplest})
     for number, layer in enumerate(layers):
         for axis, k in enumerate(layer["kernel"]):
             if k > 1:
-                smaller = _with(layer["kernel"], axis, k - 1)
-                yield from _built(p, first, _changed(layers, number, {"kernel": smaller}))
-    if first.channels > 1:
-        yield from _built(p, replace(first, channels=1, groups=1), layers)
-    for axis, n in enumerate(first.size):
-        for smaller in {n // 2, n - 1} - {0}:
-            with contextlib.suppress(GeometryError):
-                yield from _built(p, replace(first, size=_with(first.size, axis, smaller)), layers)
-    for fill in ("unit", "small") if p.fill != "unit" and p.network.piecewise_linear else ():
-        if p.fill not in (fill, "small"):
-            yield p.replace(fill=fill)
+                yield _changed(layers, number, {"kernel": _with(layer["kernel"], axis, k - 1)})
 
 
 def _own(net: Network, number: int) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def _like(simplest: Any, value: Any) -> Any:
 
 
 def _with(values: tuple[int, ...], axis: int, value: int) -> tuple[int, ...]:
-    return values[:axis] + (value,) + values[axis + 1 :]
+    return (*values[:axis], value, *values[axis + 1 :])
 
 
 def _changed(layers: list[dict[str, Any]], number: int, changes: dict[str, Any]) -> list[dict[str, Any]]:

@@ -124,8 +124,7 @@ def networks(
 
     About half of them are of straight pieces, and so exact where they are small.
     """
-    problem = draw(_networks(able, able.network or EVERY_NETWORK).filter(offered))
-    return problem
+    return draw(_networks(able, able.network or EVERY_NETWORK).filter(offered))
 
 
 @st.composite
@@ -142,7 +141,9 @@ def _networks(draw: st.DrawFn, able: Capabilities, nets: Networks) -> NetworkPro
     straight = "quadratic" in nets.costs and bool(pieces) and draw(st.booleans())
     cost = "quadratic" if straight else draw(st.sampled_from(sorted(nets.costs)))
     among = pieces if straight else hidden
-    ends = [a for a in ("sigmoid", "softmax") if a in nets.activations] if cost == "cross-entropy" else among
+    ends: list[str] = (
+        [a for a in ("sigmoid", "softmax") if a in nets.activations] if cost == "cross-entropy" else among
+    )
     layers, channels, size = [], first.channels, first.size
     for number in range(depth := draw(st.integers(1, DEEPEST_DRAWN))):
         choice = ends if number == depth - 1 else among

@@ -1,8 +1,8 @@
 """What went wrong in a network?  The catalogue's mistakes fitted to cost, deltas, gradients and steps, all together.
 
 A mistake explains what was observed only if it reproduces *every* tensor of *every* network put to the implementation, the
-right ones too, to all but the last bits of the largest element (mistakes round in their own order).  It is certain if nothing
-else in the catalogue does, the right way included, and enough networks were put.  At a kink, sigma' is what was seen of the
+right ones too, to all but the last bits of the largest element (mistakes round in their own order).  It is certain if
+nothing else in the catalogue does, the right way included, and enough networks were put.  At a kink, sigma' is what was seen of the
 implementation, or else that from below.
 """
 
@@ -39,8 +39,9 @@ def diagnose_network(session: Session, problem: NetworkProblem) -> Diagnosis:
     """Why is a network wrong?"""
     pool = list(_telling(session, problem))
     observed: dict[NetworkProblem, Results] = {}
-    ways = {"": Backpropagation, **{m.name: m.way for m in NETWORK_MISTAKES}}
-    left = [(name, way, kinks) for name, way in ways.items() for kinks in ({}, dict(session.kinks))]
+    ways: dict[str, type[Backpropagation]] = {"": Backpropagation} | {m.name: m.way for m in NETWORK_MISTAKES}
+    conventions: tuple[dict[str, float], ...] = ({}, dict(session.kinks))
+    left = [(name, way, kinks) for name, way in ways.items() for kinks in conventions]
     for p in pool:
         seen = _observed(session, p)
         if seen is None:
@@ -95,7 +96,9 @@ def _predicted(
     with np.errstate(all="ignore"):
         made = way(p.network, operands, kinks)
         found = _named("", made.cost(), made.deltas, made.gradients)
-        return found | (_pairs("moved ", made.stepped(RATE)) if any(q.startswith("moved") for q in like) else {})
+        return found | (
+            _pairs("moved ", made.stepped(RATE)) if any(q.startswith("moved") for q in like) else {}
+        )
 
 
 def _named(prefix: str, cost: Any, deltas: Any, gradients: Any) -> dict[str, Array]:

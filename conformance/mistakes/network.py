@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.protocol import Adapter
+from conformance.adapter.protocol import Adapter, Gradients
 from conformance.engine.strategies import EVERY_NETWORK, EVERYTHING
-from conformance.mistakes.mistake import Gradients, right
+from conformance.mistakes.mistake import right
 from conformance.oracle.vectorised import Layer
 from conformance.problem import Geometry, Operands
 from conformance.problem.network import Network, NetworkLayer, NetworkOperands
@@ -84,7 +84,9 @@ class Backpropagation:
     def layer(self, number: int) -> NetworkLayer:
         return self.net.layers[number - 1]
 
-    def convolution(self, number: int, delta: Floats, *, x: Floats | None = None, w: Floats | None = None) -> Layer:
+    def convolution(
+        self, number: int, delta: Floats, *, x: Floats | None = None, w: Floats | None = None
+    ) -> Layer:
         """The layer's convolution, of its own input and kernel unless others are given."""
         own_w, b = self.params[number - 1]
         x = self.a[number - 1] if x is None else x

@@ -134,7 +134,10 @@ def within(
     note: where the tensor belongs, for whoever reads of its failure.
     """
     if got.shape != right.shape:
-        return dataclasses.replace(sizes(quantity, got.shape, right.shape), note=f"{note}: its shape is {got.shape}, not {right.shape}")
+        return dataclasses.replace(
+            sizes(quantity, got.shape, right.shape),
+            note=f"{note}: its shape is {got.shape}, not {right.shape}",
+        )
     values = got.astype(np.float64)
     unbounded = np.isinf(bound)
     bound = np.where(np.isnan(values) & ~unbounded, 0.0, bound)  # NaN is within no bound

@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 BITS = 160
 
-_mp = MPContext()
+_mp: Any = MPContext()
 _mp.prec = BITS
 
 
@@ -47,13 +47,16 @@ class Pass:
     """
 
     def __init__(
-        self, network: Network, operands: NetworkOperands, *, number: Any = np.float64, kink: Mapping[str, float]
+        self,
+        network: Network,
+        operands: NetworkOperands,
+        *,
+        number: Any = np.float64,
+        kink: Mapping[str, float],
     ) -> None:
         self.network, self._number, self.kink = network, number, kink
         self.target = self._made(operands.target)
-        self.params = [
-            (self._made(w), None if b is None else self._made(b)) for w, b in operands.params
-        ]
+        self.params = [(self._made(w), None if b is None else self._made(b)) for w, b in operands.params]
         self.a: list[Array] = [self._made(operands.x)]  # a[l] is a^l; a[0] is x
         self.z: list[Array] = []
         for layer, (w, b) in zip(network.layers, self.params, strict=True):
@@ -80,15 +83,13 @@ class Pass:
         """sigma'(z^l) of layer `number`, from 1 (not of a softmax)."""
         layer, z, a = self.network.layers[number - 1], self.z[number - 1], self.a[number]
         if layer.activation == "identity":
-            return z * 0 + 1
+            return np.ones(z.shape)
         if layer.activation in KINKED:
             at_zero = self.kink.get(layer.word, layer.below)
             return np.where(z > 0, 1.0, np.where(z < 0, layer.below, at_zero))
-        return {
-            "sigmoid": lambda: a * (1 - a),
-            "tanh": lambda: 1 - a * a,
-            "softplus": lambda: _each(_FUNCTIONS["sigmoid"], z),
-        }[layer.activation]()
+        if layer.activation == "softplus":
+            return _each(_FUNCTIONS["sigmoid"], z)
+        return np.asarray(a * (1 - a) if layer.activation == "sigmoid" else 1 - a * a)
 
     @functools.cached_property
     def deltas(self) -> list[Array]:
@@ -121,7 +122,7 @@ class Pass:
         """The cost of every element of the last a: C is their sum."""
         a, t = self.a[-1], self.target
         if self.network.cost == "quadratic":
-            return (a - t) * (a - t) / 2
+            return np.asarray((a - t) * (a - t) / 2)
         if self.network.activations[-1] == "softmax":
             return np.where(t == 0, _mp.mpf(0), -t * _each(_mp.log, a))
         return np.asarray(-(t * _each(_mp.log, a) + (1 - t) * _each(_mp.log, 1 - a)))
@@ -201,7 +202,8 @@ class NetworkExpectation:
         """Of every layer."""
         errors = enumerate(self.errors.deltas, start=1)
         return [
-            self._right("delta", n, self.right.deltas[n - 1], e, _least(self.right.deltas[n - 1])) for n, e in errors
+            self._right("delta", n, self.right.deltas[n - 1], e, _least(self.right.deltas[n - 1]))
+            for n, e in errors
         ]
 
     @functools.cached_property

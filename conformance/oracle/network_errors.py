@@ -8,16 +8,17 @@ An error E >= |computed - right| goes along with every tensor of an implementati
 * activations: E_a = min(L, |sigma'| + M E_z) E_z + FUNCTION u max(1, |a| + E), L >= |sigma'| and M >= |sigma''| everywhere:
       sigmoid 1/4, 0.0963;   tanh 1, 0.7699;   softplus 1, 1/4;   straight pieces: L = 1, and one rounding.
   The assumption: an implementation's sigmoid, tanh and softplus are off by at most FUNCTION u max(1, |a|) *absolutely*, its
-  exponential and logarithm by as many u relatively, for |z| <= RANGE (beyond it nothing is demanded).  Libraries state 1 to 4.
+  exponential and logarithm by as many u relatively, for |z| <= RANGE (beyond it nothing is demanded).  Libraries state 1 to
+  4.
 * derivatives: E_s = M E_z + DERIVATIVE u, whether they are taken from z or from a (there 2 FUNCTION u and roundings).
-  At a kink, where |z| <= E_z, either side is right: E_s is the whole step.  Where z is exactly 0 (and E_z = 0) the subgradient
-  is the implementation's own, one everywhere (`Pass.kink`); not known, it is as if E_z were not 0.
+  At a kink, where |z| <= E_z, either side is right: E_s is the whole step.  Where z is exactly 0 (and E_z = 0) the
+  subgradient is the implementation's own, one everywhere (`Pass.kink`); not known, it is as if E_z were not 0.
 * products of x and y: E = |x| E_y + |y| E_x + E_x E_y + PRODUCT u (|x| + E_x)(|y| + E_y).
-* sigmoid with cross-entropy: delta = a - t directly, E_a + PRODUCT u; or (-t/a + (1-t)/(1-a)) sigma'(z), in which a, 1 - a and
-  sigma' are off on their own: both errors, added.
-* softmax: p = exp(z - m)/sum is off by a factor between exp(-R) and exp(R), R = 2 max E_z + (DERIVATIVE + M + 8 max |z|) u
-  (max over the maps of a position: the quotient, or exp of a difference of logarithms).  delta = p - t directly, or by the
-  softmax's derivative from -t/p': both, added.
+* sigmoid with cross-entropy: delta = a - t directly, E_a + PRODUCT u; or (-t/a + (1-t)/(1-a)) sigma'(z), in which a, 1 - a
+  and sigma' are off on their own: both errors, added.
+* softmax: p = exp(z - m)/sum is off by a factor between exp(-R), exp(R), R = 2 max E_z + (DERIVATIVE + M + 8 max |z|) u (max
+  over the maps of a position: the quotient, or exp of a difference of logarithms).  delta = p - t directly, or by the softmax's
+  derivative from -t/p': both, added.
 * cross-entropy itself: by logarithms of a, or from z: both, added; then a sum of N terms.
 
 Every E is computed in float64 and enlarged by SPARE, which covers its own rounding.
@@ -198,7 +199,9 @@ class Errors:
             return self._product(Value.of(apart, (a.error + rounding) * SPARE), self._slope(last))
         direct = a.error + PRODUCT * u * (a.reach + t.size)
         if self._layers[-1].activation == "softmax":
-            return np.asarray((direct + t.size * np.expm1(2 * self._ratio(self.z[-1])) + FUNCTION * u) * SPARE)
+            return np.asarray(
+                (direct + t.size * np.expm1(2 * self._ratio(self.z[-1])) + FUNCTION * u) * SPARE
+            )
         near, far = a.error / a.size, (a.error + u) / (1 - a.size)
         quotients = (t.size / a.size) * (_of_quotient(near) + PRODUCT * u) + ((1 - t.size) / (1 - a.size)) * (
             _of_quotient(far) + PRODUCT * u
@@ -208,7 +211,8 @@ class Errors:
 
     # ---- backward ----
     def _backward(self) -> tuple[list[Floats], list[tuple[Floats, Floats | None]]]:
-        deltas, gradients = [self._output()], []
+        deltas: list[Floats] = [self._output()]
+        gradients: list[tuple[Floats, Floats | None]] = []
         for number in range(len(self._layers), 0, -1):
             g = self._layers[number - 1].geometry
             delta = Value.of(self._right.deltas[number - 1], deltas[0])
@@ -226,7 +230,9 @@ class Errors:
         lattice = min(unit(before), rate * unit(gradient))
         if not error.any() and self._settled(size, lattice, "y").all():
             return np.zeros_like(before)
-        return np.asarray((rate * error + PRODUCT * self._dtype.u * (size + rate * error) + self._step) * SPARE)
+        return np.asarray(
+            (rate * error + PRODUCT * self._dtype.u * (size + rate * error) + self._step) * SPARE
+        )
 
     # ---- what all are made of ----
     @property
@@ -243,7 +249,9 @@ class Errors:
         limit = min(2.0**p * lattice, self._dtype.largest)
         return np.asarray(np.asarray(size) <= limit) & kept
 
-    def _sum(self, quantity: str, g: Geometry, first: Value, second: Value | None = None, bias: Value | None = None) -> Floats:
+    def _sum(
+        self, quantity: str, g: Geometry, first: Value, second: Value | None = None, bias: Value | None = None
+    ) -> Floats:
         """Of y, dx, dw or db, from its operands."""
         factors = [first, *([second] if second else [])]
         n = counts(g)[quantity]

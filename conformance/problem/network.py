@@ -2,9 +2,9 @@
 
     net n2 in 3x9x8 | c4 k3x2 s2 p1 relu | c2 k2 identity | quadratic f64 seed=3
 
-The first part says the batch (``n2``; 1) and one input item, C x spatial sizes.  Then one part a layer: its maps (``c4``), the
-tokens of `notation` that a layer has (k, s, p, d, g, ``conv``, ``bias=untied``) and its activation.  The last part says the
-cost, and dtype, fill and seed as `notation` does.
+The first part says the batch (``n2``; 1) and one input item, C x spatial sizes.  Then one part a layer: its maps (``c4``),
+the tokens of `notation` that a layer has (k, s, p, d, g, ``conv``, ``bias=untied``) and its activation.  The last part says
+the cost, and dtype, fill and seed as `notation` does.
 
 =================  ==================================================================  =====================
 activation         sigma(z)                                                            sigma'(z)
@@ -23,10 +23,10 @@ The cost C is the SUM over batch items (and maps and positions) of, with the las
     quadratic       1/2 (a - t)^2
     cross-entropy   after sigmoid: -(t ln a + (1 - t) ln(1 - a));  after softmax: -t ln a, t one-hot over the maps
 
-Fills.  ``small``: x, w, t are non-zero integers of at most 3, and the bias of each layer is an odd multiple of half the unit of
-what it is added to: then no z is 0, and none lies on a kink (untied or tied; without a bias z may be 0).  ``kinks``: biases
-are integers too, so that z is exactly 0 at places.  ``unit``: as ``kinks``, of -1 and 1.  ``real``: full mantissas, scaled by a
-power of two so that z is of the order of 1.  Smooth activations take ``real`` alone.
+Fills.  ``small``: x, w, t are non-zero integers of at most 3, and the bias of each layer is an odd multiple of half the unit
+of what it is added to: then no z is 0, and none lies on a kink (without a bias z may be 0).  ``kinks``: biases are integers
+too, so that z is exactly 0 at places.  ``unit``: as ``kinks``, of -1 and 1.  ``real``: full mantissas, scaled by a power
+of two so that z is of the order of 1.  Smooth activations take ``real`` alone.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class NetworkLayer:
     @property
     def word(self) -> str:
         """Its activation as problem lines write it: the slope too, where it is not the usual one."""
-        return f"leaky={self.slope!r}" if self.activation == "leaky" and self.slope != 0.25 else self.activation
+        return (
+            f"leaky={self.slope!r}" if self.activation == "leaky" and self.slope != 0.25 else self.activation
+        )
 
     @property
     def below(self) -> float:
@@ -207,7 +209,9 @@ class NetworkProblem:
         if self.dtype not in NET_DTYPES:
             raise GeometryError(f"networks are drawn in {' and '.join(NET_DTYPES)}, not in {self.dtype}")
         if self.fill not in fills:
-            raise GeometryError(f"the fill of this network must be one of {', '.join(fills)}, got {self.fill!r}")
+            raise GeometryError(
+                f"the fill of this network must be one of {', '.join(fills)}, got {self.fill!r}"
+            )
         if not 0 <= self.seed < 2**64:
             raise GeometryError(f"seed must be between 0 and 2^64 - 1, got {self.seed}")
 
@@ -311,14 +315,15 @@ class _Real:
         if self._net.cost == "quadratic":
             return drawn
         if self._net.activations[-1] == "sigmoid":
-            return np.abs(drawn) - 0.25  # between 1/4 and 3/4
+            return np.asarray(np.abs(drawn) - 0.25)  # between 1/4 and 3/4
         chosen = (words.reshape(shape)[:, :1] % np.uint64(shape[1])).astype(np.int64)
         maps = np.arange(shape[1]).reshape(1, -1, *(1,) * (len(shape) - 2))
-        return (maps == chosen).astype(np.float64)
+        return np.asarray(maps == chosen, np.float64)
 
     def w(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
         fan_in = math.prod(shape[1:])
-        return np.ldexp(self._mantissas(words, shape), -round(math.log2(fan_in) / 2))
+        scaled: Array = np.ldexp(self._mantissas(words, shape), -round(math.log2(fan_in) / 2))
+        return scaled
 
     def b(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
         return self._mantissas(words, shape) / 2
@@ -431,8 +436,7 @@ def _written(problem: NetworkProblem) -> str:
     net = problem.network
     batch, channels, *size = net.x_shape
     parts = [f"net n{batch} in " + "x".join(map(str, (channels, *size)))]
-    for layer in net.layers:
-        parts.append(" ".join([f"c{layer.geometry.maps}", *layer_tokens(layer.geometry), layer.word]))
+    parts += [" ".join([f"c{la.geometry.maps}", *layer_tokens(la.geometry), la.word]) for la in net.layers]
     end = [net.cost, problem.dtype]
     end += [f"fill={problem.fill}"] if problem.fill != problem._usual else []  # noqa: SLF001  (its own)
     end += [f"seed={problem.seed}"] if problem.seed else []

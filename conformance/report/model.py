@@ -114,7 +114,7 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
     status = Status.BROKEN_ADAPTER if broken else joined(j.status for j in judgements)
     telling = next((j.note for j in judgements if j.status is status and j.note), "")
     if clause.severity is Severity.INFO and ran:
-        telling = "; ".join(sorted({j.note for j in ran if j.note}))
+        telling = "; ".join(sorted({part for j in ran if j.note for part in j.note.split("; ")}))
     return Row(
         clause=clause,
         status=status,

@@ -119,9 +119,13 @@ def _described(session: Session) -> dict[str, Any]:
 
 def _listed(claims: Mapping[str, Any]) -> dict[str, Any]:
     """Claims as JSON writes them: sets in order, what is offered of networks one level down."""
-    plain = {k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v for k, v in claims.items()}
+    plain = {
+        k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
+        for k, v in claims.items()
+    }
     return {
-        k: sorted(v) if isinstance(v, frozenset) else _listed(v) if isinstance(v, dict) else v for k, v in plain.items()
+        k: sorted(v) if isinstance(v, frozenset) else _listed(v) if isinstance(v, dict) else v
+        for k, v in plain.items()
     }
 
 

@@ -1,7 +1,7 @@
 """Chapter NET: backpropagation through a whole network.  Source: the seed's algorithm, steps 2 to 5.
 
-z^l = conv(a^{l-1}, w^l) + b^l, a^l = sigma(z^l), a^0 = x; C is the SUM of the costs of all batch items.  Networks of straight
-pieces (identity, relu, leaky relu) with the quadratic cost are exact on small numbers, and judged bit for bit;
+z^l = conv(a^{l-1}, w^l) + b^l, a^l = sigma(z^l), a^0 = x; C is the SUM of the costs of all batch items.  Networks of
+straight pieces (identity, relu, leaky relu) with the quadratic cost are exact on small numbers, and judged bit for bit;
 the others by a bound that goes along with every tensor (`conformance.oracle.network_errors`).
 """
 
@@ -30,9 +30,7 @@ def _agree(case: NetworkCase, got: Any, right: Right) -> Evidence:
     """A result against what is right."""
     layers = len(case.net.layers)
     where = f"layer {right.layer} of {layers}" if right.layer else "the cost"
-    return within(
-        right.quantity, got, right.exact, right.bound, certificate=right.certain, note=where
-    )
+    return within(right.quantity, got, right.exact, right.bound, certificate=right.certain, note=where)
 
 
 @clause(
@@ -81,7 +79,7 @@ def gradients(case: NetworkCase) -> Iterator[Evidence]:
 @clause(
     "NET-4",
     "the gradient agrees with exact directional derivatives of the cost, layer by layer",
-    equation="C(w^l + t v) - C(w^l - t v) = 2 t <dC/dw^l, v>, bitwise: along one layer's parameters C is a parabola between kinks",
+    equation="C(w^l + t v) - C(w^l - t v) = 2 t <dC/dw^l, v>, bitwise: along one layer C is a parabola between kinks",
     source="definition of the gradient; no reference is needed",
     needs=["network"],
     variants=True,
@@ -120,7 +118,9 @@ def _number(value: Any) -> Fraction | None:
 def _inner(a: NDArray[Any], v: Any) -> Fraction:
     if not np.isfinite(a.astype(np.float64)).all():
         return Fraction(10**40)  # no inner product: it equals no difference of costs
-    return sum((Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a.flat, v.flat, strict=True)), Fraction())
+    return sum(
+        (Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a.flat, v.flat, strict=True)), Fraction()
+    )
 
 
 def _equal(ends: list[Fraction | None], slope: Fraction, t: float, number: int) -> Evidence:
@@ -134,8 +134,11 @@ def _equal(ends: list[Fraction | None], slope: Fraction, t: float, number: int) 
         got=float(slope),
         expected=None if seen is None else float(seen),
         error_over_bound=0.0 if right else math.inf,
-        note="" if right else f"layer {number}: <gradient, v> is {float(slope):.17g}, but the cost moves by "
-        + ("no number" if seen is None else f"{float(seen):.17g}") + " a unit of v",
+        note=""
+        if right
+        else f"layer {number}: <gradient, v> is {float(slope):.17g}, but the cost moves by "
+        + ("no number" if seen is None else f"{float(seen):.17g}")
+        + " a unit of v",
     )
 
 
@@ -165,5 +168,5 @@ def descent(case: NetworkCase) -> Iterator[Evidence]:
 )
 def subgradient(case: NetworkCase) -> Iterator[Evidence]:
     if case.kinks:
-        said = ", ".join(f"{name}: sigma'(0) = {value:g}" for name, value in sorted(case.kinks.items()))
+        said = "; ".join(f"{name}: sigma'(0) = {value:g}" for name, value in sorted(case.kinks.items()))
         yield Evidence(quantity="delta", grade=Grade.EXACT, note=said)

@@ -90,7 +90,9 @@ class NetworkCase:
             net, g, dtype = Network(layers=(layer,)), layer.geometry, self.problem.format.numpy
             b = None if g.b_shape is None else np.zeros(g.b_shape, dtype)
             operands = NetworkOperands(
-                x=self._plain(g.x_shape), target=-self._plain(g.y_shape), params=((np.zeros(g.w_shape, dtype), b),)
+                x=self._plain(g.x_shape),
+                target=-self._plain(g.y_shape),
+                params=((np.zeros(g.w_shape, dtype), b),),
             )
             delta = self._answer(NetworkQuestion(network=net, operands=operands)).deltas[0]
             seen = float(delta.flat[0]) if delta.size else layer.below
@@ -151,7 +153,11 @@ class NetworkCase:
     def _signs(self, operands: NetworkOperands) -> Array:
         """The sign of every z that has a kink at 0."""
         z = Pass(self.net, operands, kink={}).z
-        kinked = [np.sign(a).ravel() for a, layer in zip(z, self.net.layers, strict=True) if layer.activation in KINKED]
+        kinked = [
+            np.sign(a).ravel()
+            for a, layer in zip(z, self.net.layers, strict=True)
+            if layer.activation in KINKED
+        ]
         return np.concatenate([*kinked, np.zeros(0)])
 
 
