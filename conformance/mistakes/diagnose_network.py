@@ -2,8 +2,8 @@
 
 A mistake explains what was observed only if it reproduces *every* tensor of *every* network put to the implementation, the
 right ones too, to all but the last bits of the largest element (mistakes round in their own order).  It is certain if
-nothing else in the catalogue does, the right way included, and enough networks were put.  At a kink, sigma' is what was seen of the
-implementation, or else that from below.
+nothing else in the catalogue does, the right way included, and enough networks were put.  At a kink, sigma' is what
+was seen of the implementation, or else that from below.
 """
 
 from __future__ import annotations

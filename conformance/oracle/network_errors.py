@@ -17,8 +17,8 @@ An error E >= |computed - right| goes along with every tensor of an implementati
 * sigmoid with cross-entropy: delta = a - t directly, E_a + PRODUCT u; or (-t/a + (1-t)/(1-a)) sigma'(z), in which a, 1 - a
   and sigma' are off on their own: both errors, added.
 * softmax: p = exp(z - m)/sum is off by a factor between exp(-R), exp(R), R = 2 max E_z + (DERIVATIVE + M + 8 max |z|) u (max
-  over the maps of a position: the quotient, or exp of a difference of logarithms).  delta = p - t directly, or by the softmax's
-  derivative from -t/p': both, added.
+  over the maps of a position: the quotient, or exp of a difference of logarithms).  delta = p - t directly, or by the
+  softmax's derivative from -t/p': both, added.
 * cross-entropy itself: by logarithms of a, or from z: both, added; then a sum of N terms.
 
 Every E is computed in float64 and enlarged by SPARE, which covers its own rounding.
