@@ -27,8 +27,9 @@ Array = NDArray[Any]
 
 def descend(network: Network, gradients: Sequence[Gradients], *, rate: float) -> Network:
     """The network after one plain step."""
-    eta = _checked(rate)
-    return network.with_parameters(_each(lambda w, dw: w - eta * dw, network.parameters, gradients))
+    _check(rate)
+    moved = _each(lambda w, dw: w - _as(dw, rate) * dw, network.parameters, gradients)
+    return network.with_parameters(moved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Momentum:
     momentum: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _checked(self.rate))
+        _check(self.rate)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum lies in [0, 1), got {self.momentum}")
 
@@ -50,11 +51,11 @@ class Momentum:
         self, network: Network, gradients: Sequence[Gradients], velocity: Sequence[Parameters] | None = None
     ) -> tuple[Network, list[Parameters]]:
         """The network after one step, and the velocity of that step."""
-        eta, mu = self.rate, float(self.momentum)
+        eta, mu = self.rate, self.momentum
         if velocity is None:
-            velocity = _each(lambda dw: -eta * dw, gradients)
+            velocity = _each(lambda dw: -_as(dw, eta) * dw, gradients)
         else:
-            velocity = _each(lambda v, dw: mu * v - eta * dw, velocity, gradients)
+            velocity = _each(lambda v, dw: _as(v, mu) * v - _as(dw, eta) * dw, velocity, gradients)
         moved = _each(lambda w, v: w + v, network.parameters, velocity)
         return network.with_parameters(moved), velocity
 
@@ -67,8 +68,11 @@ def _each(rule: Callable[..., Array], *layered: Sequence[Parameters | Gradients]
     ]
 
 
-def _checked(rate: float) -> float:
-    """As Python's float, which leaves float32 parameters float32."""
+def _as(array: Array, number: float) -> Any:
+    """A number of the array's dtype, which their product keeps."""
+    return array.dtype.type(number)
+
+
+def _check(rate: float) -> None:
     if not 0 < rate < math.inf:
         raise ValueError(f"the rate must be positive and finite, got {rate}")
-    return float(rate)

@@ -127,4 +127,4 @@ class Network:
             return cost, delta
         if not len(a):
             raise ValueError("an empty batch has no mean cost; its sum is 0")
-        return cost / len(a), delta / len(a)
+        return cost / len(a), delta / delta.dtype.type(len(a))
