@@ -1,4 +1,4 @@
-"""Activations against their definitions in 450 digits, bit for bit where they are piecewise linear; kinks, extremes, errors.
+"""Activations: exact where they are piecewise linear, else against their definitions in 450 digits; extremes, errors.
 
 The bounds: u is the unit roundoff.  NumPy's own tests (test_umath_accuracy) allow its exp, log1p and tanh 4 units in the last
 place, at most 8u of the value.  With e = e^-|z|, of relative error 8u, and 1 + e, of 8u e/(1+e) + u <= 5u:
@@ -16,11 +16,11 @@ from __future__ import annotations
 import decimal
 from decimal import Decimal
 
-import decimals
 import ml_dtypes
 import numpy as np
 import pytest
 
+import decimals
 from conformance.reference import ACTIVATIONS, RELU, SIGMOID, SOFTPLUS, TANH, leaky_relu
 
 IDENTITY, LEAKY = ACTIVATIONS["identity"], leaky_relu(0.25)

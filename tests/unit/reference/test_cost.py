@@ -1,14 +1,15 @@
 """Costs: exact on integers, else against their definitions in 450 digits; extremes, errors.
 
-The bounds, in u, with sigmoid, its softplus and their bounds of `test_activation` (15u and 18u of the value), n terms in a sum,
-and exp and log of 8u:
+The bounds, with the unit roundoff u, sigmoid's 15u and softplus' 18u of their values (`test_activation`), exp's and log's 8u,
+and n terms in a sum:
 
-    sigmoid   C = sum t softplus(-a) + (1-t) softplus(a): no term is negative; 18u, 1-t: u, product: u, sum: u, then n u.
-              s - t: 15u s + u |s - t|.
-    softmax   Let B be the greatest |a - m|, M the maps.  a - m is off by u B, so each e^(a-m) by (B + 8) u of itself, their sum
-              by (B + 8 + M) u of itself, its logarithm L by that much, absolutely, and 8u L more; L - (a-m) by u B more, and a
-              rounding.  Each term t (L - (a-m)) so by at most u t (2B + 8 + M + 10L + 2B), their sum by n u C more.
-              s: ((B + 8) + (B + 8 + M) + 1) u s; s T - t, T = sum t: M u of T, two roundings.
+    sigmoid   C = sum t softplus(-a) + (1-t) softplus(a): no term is negative; 18u, 1-t: u, product: u, sum: u, then n u,
+              and u for the second order.  s - t: 15u s + u |s - t|.
+    softmax   Let B be the greatest |a - m|, M the maps.  a - m is off by u B, so each e^(a-m) by (B+8) u of itself, their
+              sum by (B+8+M) u of itself, its logarithm L by that much, absolutely, and by 8u L; L - (a-m) by u B more, and
+              by a rounding, u (L+B), and its product with t by another: each term by u t (4B + 8+M + 10L), and u t for the
+              second order; the sum of all by n u C more.
+              s: ((B+8) + (B+8+M) + 1) u s, and u s; s T - t, where T = sum t: M u of s T, and two roundings.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from __future__ import annotations
 import decimal
 from decimal import Decimal
 
-import decimals
 import ml_dtypes
 import numpy as np
 import pytest
 
+import decimals
 from conformance.reference import COSTS, CROSS_ENTROPY_WITH_SIGMOID, CROSS_ENTROPY_WITH_SOFTMAX, QUADRATIC
 
 U = 2.0**-53
@@ -55,21 +56,22 @@ def _softmax_terms(a: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _gradient(terms, a: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """By difference quotients, one a after the other."""
+    """By difference quotients, one a after the other; other items and positions do not change with it."""
     gradient = np.empty(a.shape, object)
-    for index in np.ndindex(*a.shape):
+    for n, m, o in np.ndindex(*a.shape):
+        here = (slice(n, n + 1), slice(None), slice(o, o + 1))
 
-        def along(value: Decimal, index=index) -> Decimal:
-            moved = a.copy()
-            moved[index] = value
-            return terms(moved, t).sum()
+        def along(value: Decimal, here=here, m=m) -> Decimal:
+            moved = a[here].copy()
+            moved[0, m, 0] = value
+            return terms(moved, t[here]).sum()
 
-        gradient[index] = decimals.derivative(along, a[index])
+        gradient[n, m, o] = decimals.derivative(along, a[n, m, o])
     return gradient
 
 
 def _off(got: np.ndarray | float, right: np.ndarray | Decimal) -> np.ndarray:
-    return np.abs(_decimals(np.asarray(got)) - right).astype(float)
+    return np.abs(_decimals(np.atleast_1d(got)) - right).astype(float)
 
 
 WIDTHS = [1.0, 30.0, 300.0]
