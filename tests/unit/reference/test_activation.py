@@ -1,7 +1,7 @@
 """Activations: exact where they are piecewise linear, else against their definitions in 450 digits; extremes, errors.
 
-The bounds: u is the unit roundoff.  NumPy's own tests (test_umath_accuracy) allow its exp, log1p and tanh 4 units in the last
-place, at most 8u of the value.  With e = e^-|z|, of relative error 8u, and 1 + e, of 8u e/(1+e) + u <= 5u:
+The bounds: u is the unit roundoff.  NumPy's own tests (test_umath_accuracy) allow its exp, log1p and tanh 4 units in the
+last place, at most 8u of the value.  With e = e^-|z|, of relative error 8u, and 1 + e, of 8u e/(1+e) + u <= 5u:
 
     sigmoid     1/(1+e) or e/(1+e)     8u + 5u + u (division)                           = 14u
     sigmoid'    e/(1+e)^2              8u + 2 * 5u + u (square) + u                     = 20u

@@ -1,7 +1,7 @@
 """Costs: exact on integers, else against their definitions in 450 digits; extremes, errors.
 
-The bounds, with the unit roundoff u, sigmoid's 15u and softplus' 18u of their values (`test_activation`), exp's and log's 8u,
-and n terms in a sum:
+The bounds, with the unit roundoff u, sigmoid's 15u and softplus' 18u of their values (`test_activation`), exp's and log's
+8u, and n terms in a sum:
 
     sigmoid   C = sum t softplus(-a) + (1-t) softplus(a): no term is negative; 18u, 1-t: u, product: u, sum: u, then n u,
               and u for the second order.  s - t: 15u s + u |s - t|.
