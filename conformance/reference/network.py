@@ -85,6 +85,9 @@ class Network:
 
     def with_parameters(self, parameters: Sequence[Parameters]) -> Network:
         """The same network with other parameters."""
+        if len(parameters) != len(self.layers):
+            needed = len(self.layers)
+            raise ValueError(f"{needed} layers need {needed} pairs of parameters, got {len(parameters)}")
         pairs = zip(self.layers, parameters, strict=True)
         return replace(self, layers=[layer.with_parameters(new) for layer, new in pairs])
 
