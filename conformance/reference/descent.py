@@ -27,7 +27,8 @@ Array = NDArray[Any]
 
 def descend(network: Network, gradients: Sequence[Gradients], *, rate: float) -> Network:
     """The network after one plain step."""
-    _check(rate)
+    _check_rate(rate)
+    _check_gradients(network, gradients)
     moved = _each(lambda w, dw: w - _as(dw, rate) * dw, network.parameters, gradients)
     return network.with_parameters(moved)
 
@@ -43,7 +44,7 @@ class Momentum:
     momentum: float
 
     def __post_init__(self) -> None:
-        _check(self.rate)
+        _check_rate(self.rate)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum lies in [0, 1), got {self.momentum}")
 
@@ -51,6 +52,7 @@ class Momentum:
         self, network: Network, gradients: Sequence[Gradients], velocity: Sequence[Parameters] | None = None
     ) -> tuple[Network, list[Parameters]]:
         """The network after one step, and the velocity of that step."""
+        _check_gradients(network, gradients)
         eta, mu = self.rate, self.momentum
         if velocity is None:
             velocity = _each(lambda dw: -_as(dw, eta) * dw, gradients)
@@ -73,6 +75,19 @@ def _as(array: Array, number: float) -> Any:
     return array.dtype.type(number)
 
 
-def _check(rate: float) -> None:
+def _check_rate(rate: float) -> None:
     if not 0 < rate < math.inf:
         raise ValueError(f"the rate must be positive and finite, got {rate}")
+
+
+def _check_gradients(network: Network, gradients: Sequence[Gradients]) -> None:
+    """Each as its parameter: NumPy would stretch one of another shape, and move where nothing should."""
+    if len(gradients) != len(network.layers):
+        raise ValueError(
+            f"{len(network.layers)} layers need as many pairs of gradients, got {len(gradients)}"
+        )
+    for number, pairs in enumerate(zip(network.parameters, gradients, strict=True)):
+        for parameter, gradient in zip(*pairs, strict=True):
+            needed, given = (None if part is None else part.shape for part in (parameter, gradient))
+            if needed != given:
+                raise ValueError(f"layers[{number}] needs a gradient of shape {needed}, got {given}")

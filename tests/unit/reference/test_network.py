@@ -7,15 +7,16 @@ difference [C(p + h) - C(p - h)] / 2h is its derivative, not nearly, and in inte
 from __future__ import annotations
 
 import decimal
+import itertools
 from dataclasses import replace
 from decimal import Decimal
 
-import decimals
 import ml_dtypes
 import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
+import decimals
 from conformance.reference import (
     COSTS,
     CROSS_ENTROPY_WITH_SIGMOID,
@@ -42,7 +43,7 @@ STEP = 2.0**-8
 def test_the_seeds_equations_as_scipy_computes_them() -> None:
     rng = np.random.default_rng(0)
     sizes = [(7, 8), (5, 7), (4, 4), (2, 3)]
-    kernels = [_integers(rng, i - o + 1, j - p + 1) for (i, j), (o, p) in zip(sizes, sizes[1:], strict=False)]
+    kernels = [_integers(rng, i - o + 1, j - p + 1) for (i, j), (o, p) in itertools.pairwise(sizes)]
     biases = [_integers(rng, *size) for size in sizes[1:]]
     activations = [RELU, leaky_relu(0.5), IDENTITY]
     x, target = _integers(rng, *sizes[0]), _integers(rng, *sizes[-1])
@@ -64,9 +65,7 @@ def test_the_seeds_equations_as_scipy_computes_them() -> None:
     assert cost == ((a[-1] - target) ** 2).sum() / 2
     for l in range(3):  # 5. output
         np.testing.assert_array_equal(deltas[l][0, 0], delta[l])
-        np.testing.assert_array_equal(
-            gradients[l].dw[0, 0], convolve2d(a[l][::-1, ::-1], delta[l], "valid")
-        )
+        np.testing.assert_array_equal(gradients[l].dw[0, 0], convolve2d(a[l][::-1, ::-1], delta[l], "valid"))
         np.testing.assert_array_equal(gradients[l].db[0], delta[l])
         assert delta[l].any()
 
@@ -209,7 +208,9 @@ def test_a_relu_at_zero_stops_the_error() -> None:
         ConvolutionLayer(np.ones((1, 1, 1)), np.array([-2.0]), activation=RELU),
         ConvolutionLayer(np.ones((1, 1, 3))),
     ]
-    _, deltas, gradients = Network(layers=layers).backpropagate(np.array([[[2.0, 3.0, 1.0]]]), np.zeros((1, 1, 1)))
+    _, deltas, gradients = Network(layers=layers).backpropagate(
+        np.array([[[2.0, 3.0, 1.0]]]), np.zeros((1, 1, 1))
+    )
     np.testing.assert_array_equal(deltas[0], [[[0, 1, 0]]])  # z = (0, 1, -1)
     np.testing.assert_array_equal(gradients[0].dw, [[[3]]])
 
@@ -288,11 +289,15 @@ def test_a_smooth_network_is_as_right_as_its_roundings_allow(sigma, cost) -> Non
         np.outer(e_d2, abs(a1)) + np.outer(abs(d2), e_a1) + U * np.outer(abs(d2), abs(a1)),
         e_d2,
     ]
-    got = [part.reshape(bound.shape) for part, bound in zip([*gradients[0], *gradients[1]], bounds, strict=True)]
+    got = [
+        part.reshape(bound.shape) for part, bound in zip([*gradients[0], *gradients[1]], bounds, strict=True)
+    ]
     exact = _quotients(DEFINITIONS[sigma.name], cost.name, x, t, [w1, b1, w2, b2])
     for result, right, bound in zip(got, exact, bounds, strict=True):
         with decimal.localcontext(decimals.decimal_context):
-            off = np.array([float(abs(Decimal(g) - r)) for g, r in zip(result.ravel().tolist(), right, strict=True)])
+            off = np.array(
+                [float(abs(Decimal(g) - r)) for g, r in zip(result.ravel().tolist(), right, strict=True)]
+            )
         # second order: products of two errors of at most 2^-40 each
         assert np.all(off <= bound.ravel() * (1 + 2.0**-38))
 
@@ -331,7 +336,9 @@ def _partial(cost_of, parameters, at: int) -> list[Decimal]:
 # ---- what a network says, is made of, and refuses ----
 def test_the_output_is_the_costs() -> None:
     layer, x = ConvolutionLayer(np.ones((2, 1, 1))), np.zeros((1, 1, 1))
-    says = {name: Network(layers=[layer], cost=cost).output(x).ravel().tolist() for name, cost in COSTS.items()}
+    says = {
+        name: Network(layers=[layer], cost=cost).output(x).ravel().tolist() for name, cost in COSTS.items()
+    }
     assert says == {
         "quadratic": [0, 0],
         "cross_entropy_with_sigmoid": [0.5, 0.5],
@@ -348,7 +355,9 @@ def test_the_dtype_is_kept_all_the_way(dtype, reduction: str) -> None:
         dense_layer(np.ones((1, 2)).astype(dtype), size=(1,)),
     ]
     network = Network(layers=layers, cost=CROSS_ENTROPY_WITH_SIGMOID, reduction=reduction)
-    _, deltas, gradients = network.backpropagate(np.ones((2, 1, 3)).astype(dtype), np.ones((2, 1, 1)).astype(dtype))
+    _, deltas, gradients = network.backpropagate(
+        np.ones((2, 1, 3)).astype(dtype), np.ones((2, 1, 1)).astype(dtype)
+    )
     made = [*deltas, *(g for pair in gradients for g in pair if g is not None)]
     assert {part.dtype for part in made} == {np.dtype(dtype)}
 
@@ -364,7 +373,10 @@ def test_x_target_and_parameters_are_left_as_they_were() -> None:
 
 def _two(**changes) -> Network:
     return Network(
-        **{"layers": [ConvolutionLayer(np.zeros((2, 1, 3))), ConvolutionLayer(np.zeros((1, 2, 2)))], **changes}
+        **{
+            "layers": [ConvolutionLayer(np.zeros((2, 1, 3))), ConvolutionLayer(np.zeros((1, 2, 2)))],
+            **changes,
+        }
     )
 
 
