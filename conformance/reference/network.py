@@ -51,6 +51,7 @@ class Backpropagation(NamedTuple):
 class Network:
     """Layers, and what their output costs.
 
+    >>> import numpy as np
     >>> from conformance.reference import RELU, ConvolutionLayer
     >>> first = ConvolutionLayer(np.array([[[1.0, -1.0]]]), np.array([1.0]), activation=RELU)
     >>> second = ConvolutionLayer(np.array([[[2.0, 3.0]]]))
