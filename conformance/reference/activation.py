@@ -12,7 +12,7 @@ any shape, and return an array of its shape and dtype.
     tanh            tanh(z)                  4 e^-2z / (1 + e^-2z)^2, which is 1 - tanh(z)^2
     softplus        ln(1 + e^z)              1 / (1 + e^-z)
 
-At the kink, z = 0, the derivative of relu does not exist; the value from the left, 0, is taken, as all frameworks do.
+At the kink, z = 0, the derivative of relu does not exist; the value from the left, 0, is taken, as frameworks do.
 
 Numbers: written as above, e^-z overflows and 1 - tanh(z)^2 cancels.  All formulas here take e^-|z|, which lies in [0, 1],
 and subtract nothing, so the relative error is a few roundings everywhere, and sigma'(z) of a saturated neuron is small

@@ -27,8 +27,10 @@ Array = NDArray[Any]
 
 def descend(network: Network, gradients: Sequence[Gradients], *, rate: float) -> Network:
     """The network after one plain step."""
-    eta = _checked(rate)
-    return network.with_parameters(_each(lambda w, dw: w - eta * dw, network.parameters, gradients))
+    _check_rate(rate)
+    _check_gradients(network, gradients)
+    moved = _each(lambda w, dw: w - _as(dw, rate) * dw, network.parameters, gradients)
+    return network.with_parameters(moved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Momentum:
     momentum: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _checked(self.rate))
+        _check_rate(self.rate)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum lies in [0, 1), got {self.momentum}")
 
@@ -50,11 +52,12 @@ class Momentum:
         self, network: Network, gradients: Sequence[Gradients], velocity: Sequence[Parameters] | None = None
     ) -> tuple[Network, list[Parameters]]:
         """The network after one step, and the velocity of that step."""
-        eta, mu = self.rate, float(self.momentum)
+        _check_gradients(network, gradients)
+        eta, mu = self.rate, self.momentum
         if velocity is None:
-            velocity = _each(lambda dw: -eta * dw, gradients)
+            velocity = _each(lambda dw: -_as(dw, eta) * dw, gradients)
         else:
-            velocity = _each(lambda v, dw: mu * v - eta * dw, velocity, gradients)
+            velocity = _each(lambda v, dw: _as(v, mu) * v - _as(dw, eta) * dw, velocity, gradients)
         moved = _each(lambda w, v: w + v, network.parameters, velocity)
         return network.with_parameters(moved), velocity
 
@@ -67,8 +70,24 @@ def _each(rule: Callable[..., Array], *layered: Sequence[Parameters | Gradients]
     ]
 
 
-def _checked(rate: float) -> float:
-    """As Python's float, which leaves float32 parameters float32."""
+def _as(array: Array, number: float) -> Any:
+    """A number of the array's dtype, which their product keeps."""
+    return array.dtype.type(number)
+
+
+def _check_rate(rate: float) -> None:
     if not 0 < rate < math.inf:
         raise ValueError(f"the rate must be positive and finite, got {rate}")
-    return float(rate)
+
+
+def _check_gradients(network: Network, gradients: Sequence[Gradients]) -> None:
+    """Each as its parameter: NumPy would stretch one of another shape, and move where nothing should."""
+    if len(gradients) != len(network.layers):
+        raise ValueError(
+            f"{len(network.layers)} layers need as many pairs of gradients, got {len(gradients)}"
+        )
+    for number, pairs in enumerate(zip(network.parameters, gradients, strict=True)):
+        for parameter, gradient in zip(*pairs, strict=True):
+            needed, given = (None if part is None else part.shape for part in (parameter, gradient))
+            if needed != given:
+                raise ValueError(f"layers[{number}] needs a gradient of shape {needed}, got {given}")

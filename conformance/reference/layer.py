@@ -69,6 +69,7 @@ class ConvolutionLayer:
     w (M, C/G, *K); b (M,) tied, (M, *O) untied, or None.  The geometry is that of `convolution.forward`; a stride, dilation
     or padding that is left out is 1, 1, 0 on all axes.  A `constant` layer keeps its w and b: it has nothing to learn.
 
+    >>> import numpy as np
     >>> layer = ConvolutionLayer(np.array([[[1.0, 2.0]]]), np.array([0.5]))
     >>> layer.forward(np.array([[[3.0, 4.0, 5.0]]]))
     array([[[11.5, 14.5]]])
@@ -136,6 +137,7 @@ def dense_layer(
 
     z is (N, M, 1, 1, ...).
 
+    >>> import numpy as np
     >>> dense_layer(np.array([[1.0, 2.0, 3.0]]), size=(3,)).forward(np.array([[[1.0, 10.0, 100.0]]]))
     array([[[321.]]])
     """

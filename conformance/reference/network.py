@@ -51,6 +51,7 @@ class Backpropagation(NamedTuple):
 class Network:
     """Layers, and what their output costs.
 
+    >>> import numpy as np
     >>> from conformance.reference import RELU, ConvolutionLayer
     >>> first = ConvolutionLayer(np.array([[[1.0, -1.0]]]), np.array([1.0]), activation=RELU)
     >>> second = ConvolutionLayer(np.array([[[2.0, 3.0]]]))
@@ -85,6 +86,9 @@ class Network:
 
     def with_parameters(self, parameters: Sequence[Parameters]) -> Network:
         """The same network with other parameters."""
+        if len(parameters) != len(self.layers):
+            needed = len(self.layers)
+            raise ValueError(f"{needed} layers need {needed} pairs of parameters, got {len(parameters)}")
         pairs = zip(self.layers, parameters, strict=True)
         return replace(self, layers=[layer.with_parameters(new) for layer, new in pairs])
 
@@ -94,7 +98,7 @@ class Network:
 
     def feedforward(self, x: Array) -> Feedforward:
         """Steps 1 and 2."""
-        zs, activations = [], [x]
+        zs, activations = [], [x]  # a^1 = x
         for number, layer in enumerate(self.layers):
             try:
                 z = layer.forward(activations[-1])
@@ -106,16 +110,17 @@ class Network:
 
     def backpropagate(self, x: Array, target: Array) -> Backpropagation:
         """All five steps."""
+        # 1. Input, 2. Feedforward
         zs, activations = self.feedforward(x)
+        # 3. Output error
         cost, delta = self._output_error(zs[-1], activations[-1], target)
-
+        # 4. Backpropagate: the error goes through w^{l+1} to a^l, and through sigma to z^l
         deltas = [delta]
         for l in reversed(range(len(self.layers) - 1)):
             da = self.layers[l + 1].backward_delta(deltas[0], activations[l + 1])
             deltas.insert(0, da * self.layers[l].activation.derivative(zs[l]))
-
-        inputs = activations[:-1]  # the seed's a^{l-1}
-        each = zip(self.layers, deltas, inputs, strict=True)
+        # 5. Output: delta^l with what layer l read, a^{l-1}, which is activations[l]
+        each = zip(self.layers, deltas, activations[:-1], strict=True)
         gradients = [layer.gradients(delta, a) for layer, delta, a in each]
         return Backpropagation(cost, deltas, gradients)
 
@@ -127,4 +132,4 @@ class Network:
             return cost, delta
         if not len(a):
             raise ValueError("an empty batch has no mean cost; its sum is 0")
-        return cost / len(a), delta / len(a)
+        return cost / len(a), delta / delta.dtype.type(len(a))

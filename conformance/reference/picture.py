@@ -25,7 +25,7 @@ def pictures(planes: Sequence[Array], *, in_a_row: int = 8) -> str:
     '#' -3 to 'O' 3
     """
     shapes = {plane.shape for plane in planes}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+    if [len(shape) for shape in shapes] != [2] or not all(plane.size for plane in planes):
         raise ValueError(f"pictures need matrices of one shape, got {sorted(shapes)}")
     greatest = max(float(np.abs(plane).max()) for plane in planes)
     if not np.isfinite(greatest):
