@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
@@ -74,14 +73,17 @@ def fitted_network(problem: NetworkProblem, session: Session) -> NetworkProblem:
     able = session.capabilities.network
     if able is None or session.network_refusal(problem) is None:
         return problem
+    claimed_dtype = problem.dtype in session.capabilities.dtypes
     for network in _nearer(problem.network, session, able):
         with contextlib.suppress(GeometryError):
-            near = dataclasses.replace(
-                problem,
-                network=network(),
-                dtype=problem.dtype if problem.dtype in session.capabilities.dtypes else _dtype(session),
+            net = network()
+            alike = net.piecewise_linear == problem.network.piecewise_linear
+            near = NetworkProblem(
+                network=net,
+                dtype=problem.dtype if claimed_dtype else _dtype(session),
+                fill=problem.fill if alike else "",  # the usual one
+                seed=problem.seed,
             )
-            near = near.replace(fill=problem.fill) if near.network.piecewise_linear else near
             if session.network_refusal(near) is None:
                 return near
     return problem

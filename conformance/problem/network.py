@@ -69,6 +69,7 @@ COSTS = ("quadratic", "cross-entropy")
 NET_FILLS = ("small", "kinks", "unit", "real")
 NET_DTYPES = ("f64", "f32")
 DEEPEST = 5
+USUAL_SLOPE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class NetworkLayer:
 
     geometry: Geometry
     activation: str = "identity"
-    slope: float = 0.25
+    slope: float = USUAL_SLOPE
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
@@ -89,12 +90,16 @@ class NetworkLayer:
             )
         if not 2.0**-8 <= self.slope < 1 or math.frexp(self.slope)[0] != 0.5:
             raise GeometryError(f"the slope must be a power of two, from 1/256 to 1/2, got {self.slope}")
+        if self.activation != "leaky":
+            object.__setattr__(self, "slope", USUAL_SLOPE)  # it has none: all such layers are equal
 
     @property
     def word(self) -> str:
         """Its activation as problem lines write it: the slope too, where it is not the usual one."""
         return (
-            f"leaky={self.slope!r}" if self.activation == "leaky" and self.slope != 0.25 else self.activation
+            f"leaky={self.slope!r}"
+            if self.activation == "leaky" and self.slope != USUAL_SLOPE
+            else self.activation
         )
 
     @property
