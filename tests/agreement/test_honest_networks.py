@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry
+from conformance import Adapter, Arithmetic, Geometry
 from conformance.adapter.session import Session
 from conformance.engine.networks import network_corpus
 from conformance.engine.runner import judge_network

@@ -1,9 +1,9 @@
 """The right results of networks against a derivation that never goes backwards: differences of the cost.
 
-The forward pass is plain loops over index sums, in exact fractions (straight pieces) or in numbers of 60 digits (smooth ones).  A
-delta, or a gradient, is what the cost gains when one weighted input, or one parameter, is moved a little.  Of straight
-pieces the cost is a parabola in any one of them as long as no kink is crossed: the central difference is the derivative,
-and all must agree exactly.
+The forward pass is plain loops over index sums, in exact fractions (straight pieces) or in numbers of 60 digits (smooth
+ones).  A delta, or a gradient, is what the cost gains when one weighted input, or one parameter, is moved a little.  Of
+straight pieces the cost is a parabola in any one of them as long as no kink is crossed: the central difference is its
+derivative, and all must agree exactly.
 """
 
 from __future__ import annotations

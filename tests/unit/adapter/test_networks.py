@@ -79,12 +79,20 @@ def test_a_claim_of_another_kind_is_refused() -> None:
     [
         (None, {}, "network not offered"),
         (Networks(activations=frozenset({"identity"})), {}, "relu not claimed"),
-        (Networks(activations=frozenset({"relu", "identity"}), costs=frozenset({"cross-entropy"})), {}, "quadratic not claimed"),
-        (Networks(activations=frozenset({"relu", "identity"}), ranks=frozenset({1})), {}, "networks of 2 spatial axes not claimed"),
+        (
+            Networks(activations=frozenset({"relu", "identity"}), costs=frozenset({"cross-entropy"})),
+            {},
+            "quadratic not claimed",
+        ),
+        (
+            Networks(activations=frozenset({"relu", "identity"}), ranks=frozenset({1})),
+            {},
+            "networks of 2 spatial axes not claimed",
+        ),
         (EVERY_NETWORK, {"biases": frozenset({"tied"})}, "bias none not claimed"),
         (EVERY_NETWORK, {}, None),
     ],
-)  # fmt: skip
+)
 def test_a_network_is_refused_for_itself_or_for_one_of_its_layers(
     network: Any, layers: Any, reason: str | None
 ) -> None:

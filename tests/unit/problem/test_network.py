@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from conformance.engine.strategies import networks
 from conformance.errors import GeometryError, NotationError

@@ -1,4 +1,4 @@
-"""Chapter NET: what each clause asks, and where it has nothing to say.  That each catches mistakes: tests/power/test_network.py."""
+"""Chapter NET: what each clause asks, and where it has nothing to say; tests/power/test_network.py has what each catches."""
 
 from __future__ import annotations
 
@@ -62,14 +62,31 @@ def off(a: Any) -> Any:
     return a
 
 
+def first_dw(r: NetworkAnswer) -> NetworkAnswer:
+    (dw, db), *rest = r.gradients
+    return dataclasses.replace(r, gradients=((off(dw), db), *rest))
+
+
+def last_db(r: NetworkAnswer) -> NetworkAnswer:
+    *rest, (dw, db) = r.gradients
+    return dataclasses.replace(r, gradients=(*rest, (dw, off(db))))
+
+
+def first_w(r: NetworkAnswer) -> NetworkAnswer:
+    if not r.params:
+        return r
+    (w, b), *rest = r.params
+    return dataclasses.replace(r, params=((off(w), b), *rest))
+
+
 CHANGES: dict[str, tuple[str, Change]] = {
     "cost": ("NET-1", lambda r: dataclasses.replace(r, cost=r.cost + 2.0**-20)),
     "output": ("NET-1", lambda r: dataclasses.replace(r, deltas=(*r.deltas[:-1], off(r.deltas[-1])))),
     "first delta": ("NET-2", lambda r: dataclasses.replace(r, deltas=(off(r.deltas[0]), *r.deltas[1:]))),
-    "dw": ("NET-3", lambda r: dataclasses.replace(r, gradients=((off(r.gradients[0][0]), r.gradients[0][1]), r.gradients[1]))),
-    "db": ("NET-3", lambda r: dataclasses.replace(r, gradients=(r.gradients[0], (r.gradients[1][0], off(r.gradients[1][1]))))),
-    "w": ("NET-5", lambda r: dataclasses.replace(r, params=((off(r.params[0][0]), r.params[0][1]), *r.params[1:])) if r.params else r),
-}  # fmt: skip
+    "dw": ("NET-3", first_dw),
+    "db": ("NET-3", last_db),
+    "w": ("NET-5", first_w),
+}
 
 
 @pytest.mark.parametrize("what", CHANGES)
