@@ -1,4 +1,4 @@
-"""The bundled reference: the NumPy CNN's convolution layer."""
+"""The bundled reference: the NumPy CNN's convolution layer, and networks of it."""
 
 from __future__ import annotations
 
