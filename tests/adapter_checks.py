@@ -61,8 +61,9 @@ def check_network(adapter: Any, line: str) -> None:
     """Cost, deltas, gradients and a step of an exact network, called bare, against the oracle's own pass."""
     problem = NetworkProblem.parse(line)
     net, o = problem.network, problem.operands
-    kink = {layer.word: 1.0 for layer in net.layers}
-    right = [Pass(net, o, kink=k) for k in ({}, kink)]  # no z of these is 0 where it matters
+    below = {layer.word: layer.below for layer in net.layers}
+    shared = {word: (1 + slope) / 2 for word, slope in below.items()}
+    right = [Pass(net, o, kink=k) for k in (below, dict.fromkeys(below, 1.0), shared)]  # where z is exactly 0
     last = adapter.capabilities.x_layout == "NHWC"
     x, target = (np.moveaxis(a, 1, -1) if last else a for a in (o.x, o.target))
     params = [(np.moveaxis(w, (0, 1), (-1, -2)) if last else w, b) for w, b in o.params]
