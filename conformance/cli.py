@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from conformance import __version__
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, NotationError
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
+    from conformance.problem import Problem
 
 __all__ = ["main"]
 
@@ -138,7 +139,9 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
         yield from events(run)
         return
     met = ""
-    with click.progressbar(length=len(run.problems()), label=run.session.name, file=sys.stderr) as bar:
+    with click.progressbar(
+        length=len(run.problems()) + len(run.networks()), label=run.session.name, file=sys.stderr
+    ) as bar:
         for event in events(run):
             problem = getattr(event, "problem", "")
             if problem != met:
@@ -209,6 +212,17 @@ def probe(adapter: str, *, as_json: bool) -> None:
     click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
 
 
+def _layer(line: str) -> Problem:
+    """The problem of one layer."""
+    from conformance.problem import Problem
+    from conformance.problem.line import parsed
+
+    problem = parsed(line)
+    if isinstance(problem, Problem):
+        return problem
+    raise NotationError("one layer at a time: a whole network is judged by run --problem", line, 0)
+
+
 @main.command()
 @click.argument("line", metavar="LINE")
 @click.argument("adapter", metavar="ADAPTER")
@@ -216,9 +230,8 @@ def explain(line: str, adapter: str) -> None:
     """What is wrong on a problem, counted on fingers; exit code 1 if anything is."""
     from conformance.adapter.connect import connect
     from conformance.mistakes.explain import explained
-    from conformance.problem import Problem
 
-    problem = Problem.parse(line)
+    problem = _layer(line)
     told = explained(connect(adapter), problem)
     click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
@@ -231,9 +244,8 @@ def repro(line: str, adapter: str) -> None:
     """Print a script that shows what is wrong on a problem without this package; exit code 1 if anything is."""
     from conformance.adapter.connect import connect
     from conformance.mistakes.reproducer import reproducer, shows
-    from conformance.problem import Problem
 
-    problem = Problem.parse(line)
+    problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
         click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)

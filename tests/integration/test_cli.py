@@ -421,3 +421,28 @@ def test_every_command_has_help(command: tuple[str, ...], invoke: Invoke) -> Non
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("Usage: conformance ")
     assert invoke(*command, "--help").out == said.out
+
+
+# ---- whole networks ----
+NET = "net n2 in 2x6 | c3 k2 relu | c2 k3 identity | quadratic f64 seed=3"
+
+
+def test_a_network_line_is_judged_by_chapter_net_alone(invoke: Invoke) -> None:
+    said = invoke("run", "python-numpy", "--problem", NET, "--json")
+    assert said.code == 0
+    assert {(j["clause"], j["status"], j["problem"]) for j in said.judged()} == {
+        (f"NET-{n}", "PASS", NET) for n in range(1, 7)
+    }
+
+
+def test_an_adapter_without_networks_is_not_judged_on_one(invoke: Invoke) -> None:
+    said = invoke("run", "python-scipy", "--problem", NET, "--json")
+    assert said.code == 1  # nothing was judged
+    assert {j["status"] for j in said.judged()} == {"UNSUPPORTED"}
+
+
+@pytest.mark.parametrize("command", ["explain", "repro"])
+def test_a_network_is_not_counted_on_fingers(command: str, invoke: Invoke) -> None:
+    said = invoke(command, NET, "python-numpy")
+    assert said.code == 2
+    assert "one layer at a time: a whole network is judged by run --problem" in said.err
