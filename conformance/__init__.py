@@ -12,11 +12,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from conformance.adapter.networks import Networks
     from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
     from conformance.oracle.arithmetic import Arithmetic
     from conformance.problem import Geometry, Problem
+    from conformance.problem.network import Network
 
-__all__ = ["Adapter", "Arithmetic", "Capabilities", "Geometry", "Problem", "Unsupported", "__version__"]
+__all__ = [
+    "Adapter",
+    "Arithmetic",
+    "Capabilities",
+    "Geometry",
+    "Network",
+    "Networks",
+    "Problem",
+    "Unsupported",
+    "__version__",
+]
 
 __version__ = "0.1.0"
 
@@ -25,6 +37,8 @@ _HOMES = {
     "Arithmetic": "conformance.oracle.arithmetic",
     "Capabilities": "conformance.adapter.protocol",
     "Geometry": "conformance.problem",
+    "Network": "conformance.problem.network",
+    "Networks": "conformance.adapter.networks",
     "Problem": "conformance.problem",
     "Unsupported": "conformance.adapter.protocol",
 }

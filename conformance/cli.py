@@ -16,10 +16,11 @@ import click
 from click.core import ParameterSource
 
 from conformance import __version__
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, NotationError
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
+    from conformance.problem import Problem
     from conformance.report.journal import Kept
 
 __all__ = ["main"]
@@ -128,9 +129,9 @@ def _runs(asked: dict[str, Any], timeout: float, done: Kept | None) -> list[Run]
     from conformance.adapter.connect import connect
     from conformance.engine.profiles import PROFILES
     from conformance.engine.run import Run
-    from conformance.problem import Problem
+    from conformance.problem.line import parsed
 
-    given = tuple(Problem.parse(line) for line in asked["lines"])
+    given = tuple(parsed(line) for line in asked["lines"])
     return [
         Run(
             connect(name, time_limit=timeout),
@@ -148,12 +149,13 @@ def _runs(asked: dict[str, Any], timeout: float, done: Kept | None) -> list[Run]
 def _repeated(header: dict[str, Any], given: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What a cut-off run was asked for; the call may say the same again, but nothing else."""
     from conformance.errors import OutputError
-    from conformance.problem import Problem, dtype_of
+    from conformance.problem import dtype_of
+    from conformance.problem.line import parsed
 
     if given.get("dtype"):
         given["dtype"] = dtype_of(given["dtype"]).code
     if "lines" in given:
-        given["lines"] = tuple(str(Problem.parse(line)) for line in given["lines"])
+        given["lines"] = tuple(str(parsed(line)) for line in given["lines"])
     was = {
         "adapters": tuple(a["name"] for a in header["adapters"]),
         "profile": header["profile"],
@@ -179,7 +181,9 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
         yield from events(run)
         return
     met = ""
-    with click.progressbar(length=len(run.problems()), label=run.session.name, file=sys.stderr) as bar:
+    with click.progressbar(
+        length=len(run.problems()) + len(run.networks()), label=run.session.name, file=sys.stderr
+    ) as bar:
         for event in events(run):
             problem = getattr(event, "problem", "")
             if problem != met:
@@ -250,6 +254,17 @@ def probe(adapter: str, *, as_json: bool) -> None:
     click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
 
 
+def _layer(line: str) -> Problem:
+    """The problem of one layer."""
+    from conformance.problem import Problem
+    from conformance.problem.line import parsed
+
+    problem = parsed(line)
+    if isinstance(problem, Problem):
+        return problem
+    raise NotationError("one layer at a time: a whole network is judged by run --problem", line, 0)
+
+
 @main.command()
 @click.argument("line", metavar="LINE")
 @click.argument("adapter", metavar="ADAPTER")
@@ -257,9 +272,8 @@ def explain(line: str, adapter: str) -> None:
     """What is wrong on a problem, counted on fingers; exit code 1 if anything is."""
     from conformance.adapter.connect import connect
     from conformance.mistakes.explain import explained
-    from conformance.problem import Problem
 
-    problem = Problem.parse(line)
+    problem = _layer(line)
     told = explained(connect(adapter), problem)
     click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
@@ -272,9 +286,8 @@ def repro(line: str, adapter: str) -> None:
     """Print a script that shows what is wrong on a problem without this package; exit code 1 if anything is."""
     from conformance.adapter.connect import connect
     from conformance.mistakes.reproducer import reproducer, shows
-    from conformance.problem import Problem
 
-    problem = Problem.parse(line)
+    problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
         click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)

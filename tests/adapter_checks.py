@@ -16,7 +16,9 @@ import numpy as np
 
 from conformance import Geometry
 from conformance.oracle.definition import compute
+from conformance.oracle.network import Pass
 from conformance.problem import QUANTITIES, Operands
+from conformance.problem.network import NetworkProblem
 
 
 def load(path: Path) -> ModuleType:
@@ -47,3 +49,40 @@ def computed(adapter: Any, g: Geometry, *, x: Any, w: Any, b: Any = None, delta:
         assert result is None or operand is None or not np.shares_memory(result, operand)
     y, dx = (np.moveaxis(a, -1, 1) if last else a for a in (y, dx))
     return {"y": y, "dx": dx, "dw": np.moveaxis(dw, (-1, -2), (0, 1)) if last else dw, "db": db}
+
+
+NETWORKS = [
+    "net n2 in 3x7x6 | c4 k3x2 s2x1 p1:0x1 relu | c2 k2x3 conv bias=untied leaky=0.5 | quadratic f64 seed=1",
+    "net n3 in 2x9 | c3 k3 leaky | c4 k2 bias=none relu | c2 k3 identity | quadratic f32 fill=unit seed=2",
+]
+
+
+def check_network(adapter: Any, line: str) -> None:
+    """Cost, deltas, gradients and a step of an exact network, called bare, against the oracle's own pass."""
+    problem = NetworkProblem.parse(line)
+    net, o = problem.network, problem.operands
+    below = {layer.word: layer.below for layer in net.layers}
+    shared = {word: (1 + slope) / 2 for word, slope in below.items()}
+    right = [Pass(net, o, kink=k) for k in (below, dict.fromkeys(below, 1.0), shared)]  # where z is exactly 0
+    last = adapter.capabilities.x_layout == "NHWC"
+    x, target = (np.moveaxis(a, 1, -1) if last else a for a in (o.x, o.target))
+    params = [(np.moveaxis(w, (0, 1), (-1, -2)) if last else w, b) for w, b in o.params]
+    cost, deltas, gradients = adapter.network(net, x, target, params)
+    moved = adapter.step(net, x, target, params, 0.25)
+    deltas = [np.moveaxis(d, -1, 1) if last else d for d in deltas]
+    of_w = (lambda w: np.moveaxis(w, (-1, -2), (0, 1))) if last else (lambda w: w)
+    assert any(np.array_equal(deltas[0], p.deltas[0]) for p in right)
+    p = next(p for p in right if np.array_equal(deltas[0], p.deltas[0]))
+    assert float(cost) == p.cost
+    for got, expected in zip(deltas, p.deltas, strict=True):
+        assert got.dtype == problem.format.numpy
+        np.testing.assert_array_equal(got, expected)
+    for got, after, expected, (w, b) in zip(gradients, moved, p.gradients, o.params, strict=True):
+        np.testing.assert_array_equal(of_w(got[0]), expected[0])
+        np.testing.assert_array_equal(of_w(after[0]), w - expected[0] / 4)
+        if b is None:
+            assert got[1] is None
+            assert after[1] is None
+        else:
+            np.testing.assert_array_equal(got[1], expected[1])
+            np.testing.assert_array_equal(after[1], b - expected[1] / 4)

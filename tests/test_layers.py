@@ -9,6 +9,7 @@ package a name is imported from its home.
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,10 +104,20 @@ def test_the_oracle_never_imports_the_reference() -> None:
 
 
 def test_the_reference_imports_numpy_only() -> None:
-    foreign = (
-        {name.split(".")[0] for name in imported_by("reference")} - sys.stdlib_module_names - {"conformance"}
-    )
-    assert foreign <= {"numpy"}
+    """But for what its network learns from: the digits are scikit-learn's, and imported when asked for."""
+    foreign = {
+        (module, name.split(".")[0])
+        for module, path in modules(PACKAGE)
+        if layer_of(module) == "reference"
+        for name in imports(module, path)
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "conformance", "numpy"}
+    }
+    assert foreign == {("conformance.reference.digits", "sklearn")}
+
+
+def test_the_reference_is_imported_without_the_digits() -> None:
+    code = "import sys, conformance.reference.train; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # ---- the test tested: what it must report, and what it must not ----

@@ -1,4 +1,4 @@
-"""The bundled reference: the NumPy CNN's convolution layer."""
+"""The bundled reference: the NumPy CNN's convolution layer, and networks of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry
+from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks, reference
 from conformance.reference import Convolution
+
+COSTS = {
+    "sigmoid": reference.CROSS_ENTROPY_WITH_SIGMOID,
+    "softmax": reference.CROSS_ENTROPY_WITH_SOFTMAX,
+}
+"""By the activation that they have inside."""
 
 
 class NumPy(Adapter):
@@ -24,6 +30,11 @@ class NumPy(Adapter):
         biases=frozenset({"none", "tied", "untied"}),
         convention="both",
         empty_batch=True,
+        network=Networks(
+            activations=frozenset({"identity", "relu", "leaky", "sigmoid", "tanh", "softplus", "softmax"}),
+            costs=frozenset({"quadratic", "cross-entropy"}),
+            step=True,
+        ),
         arithmetic={
             **dict.fromkeys(("float64", "float32"), Arithmetic()),
             **dict.fromkeys(("float16", "bfloat16"), Arithmetic(accumulator="f32")),
@@ -41,14 +52,40 @@ class NumPy(Adapter):
         layer.forward(x)
         return layer.backward(delta)
 
+    def network(self, net: Network, x: Any, target: Any, params: Any) -> Any:
+        return _network(net, params).backpropagate(x, target)
+
+    def step(self, net: Network, x: Any, target: Any, params: Any, rate: float) -> Any:
+        network = _network(net, params)
+        gradients = network.backpropagate(x, target).gradients
+        return reference.descend(network, gradients, rate=rate).parameters
+
+
+def _network(net: Network, params: Any) -> reference.Network:
+    """The same in the reference's words: a cross-entropy has its activation inside."""
+    entropy = net.cost == "cross-entropy"
+    activations = [
+        _activation(layer.activation, layer.slope) for layer in net.layers[: -1 if entropy else None]
+    ]
+    layers = [
+        reference.ConvolutionLayer(w, b, activation=activation, **_geometry(layer.geometry))
+        for layer, activation, (w, b) in zip(
+            net.layers, [*activations, *[reference.IDENTITY] * entropy], params, strict=True
+        )
+    ]
+    return reference.Network(
+        layers=layers, cost=COSTS[net.activations[-1]] if entropy else reference.QUADRATIC
+    )
+
+
+def _activation(name: str, slope: float) -> reference.Activation:
+    return reference.leaky_relu(slope) if name == "leaky" else reference.ACTIVATIONS[name]
+
 
 def _layer(g: Geometry, w: Any, b: Any) -> Convolution:
-    return Convolution(
-        w,
-        b,
-        stride=g.stride,
-        padding=g.padding,
-        dilation=g.dilation,
-        groups=g.groups,
-        convention=g.convention,
-    )
+    return Convolution(w, b, **_geometry(g))
+
+
+def _geometry(g: Geometry) -> dict[str, Any]:
+    """As keywords of the reference."""
+    return {name: getattr(g, name) for name in ("stride", "padding", "dilation", "groups", "convention")}

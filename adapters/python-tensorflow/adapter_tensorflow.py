@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry
+from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read while TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -35,6 +35,11 @@ WHOLE = Capabilities(
     x_layout="NHWC",
     w_layout="HWIO",
     empty_batch=True,
+    network=Networks(
+        activations=frozenset({"identity", "relu", "leaky", "sigmoid", "tanh", "softplus", "softmax"}),
+        costs=frozenset({"quadratic", "cross-entropy"}),
+        step=True,
+    ),
     # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw
     # round partial sums, and db is summed in the narrow format itself.  Its threads flush subnormal numbers; those of
     # float16 are none in float32.
@@ -95,6 +100,63 @@ class TensorFlow(Adapter):
         dx, dw, *db = (gradient.numpy() for gradient in gradients)
         return dx, dw, db[0] if db else None
 
+    def network(self, net: Network, x: Any, target: Any, params: Any) -> Any:
+        cost, deltas, gradients = self._asked(net, x, target, params)
+        return cost.numpy(), [delta.numpy() for delta in deltas], _by_layer(gradients, params)
+
+    def step(self, net: Network, x: Any, target: Any, params: Any, rate: float) -> Any:
+        """By the kernel of plain gradient descent, on variables."""
+        tf = self._tf
+        _, _, gradients = self._asked(net, x, target, params)
+        variables = [tf.Variable(p) for pair in params for p in pair if p is not None]
+        for variable, gradient in zip(variables, gradients, strict=True):
+            alpha = tf.constant(rate, variable.dtype)
+            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=alpha, delta=gradient)
+        return _by_layer(variables, params)
+
+    def _asked(self, net: Network, x: Any, target: Any, params: Any) -> Any:
+        """C, [delta^1, ...] and the gradients by all parameters, in order."""
+        flat = [self._tf.constant(p) for pair in params for p in pair if p is not None]
+        operands = (self._tf.constant(x), self._tf.constant(target), *flat)
+        if self.route != "xla":
+            return self._backpropagated(net, *operands)
+        if (net,) not in self._compiled:
+            compiled = self._tf.function(jit_compile=True, autograph=False)
+            self._compiled[(net,)] = compiled(lambda *tensors: self._backpropagated(net, *tensors))
+        return self._compiled[(net,)](*operands)
+
+    def _backpropagated(self, net: Network, x: Any, target: Any, *params: Any) -> Any:
+        tf = self._tf
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            a, zs, left = x, [], iter(params)
+            for layer in net.layers:
+                w, b = next(left), None if layer.geometry.bias == "none" else next(left)
+                zs.append(self._layer(layer.geometry, a, w, b))
+                a = self._activated(layer.activation, layer.slope, zs[-1])
+            cost = self._cost(net, zs[-1], a, target)
+        found = tape.gradient(cost, [*zs, *params])
+        return cost, found[: len(zs)], found[len(zs) :]
+
+    def _activated(self, name: str, slope: float, z: Any) -> Any:
+        tf = self._tf
+        if name in ("identity", "softmax"):  # softmax is in the cost
+            return z
+        if name == "leaky":
+            return tf.nn.leaky_relu(z, slope)
+        return {"relu": tf.nn.relu, "sigmoid": tf.sigmoid, "tanh": tf.tanh, "softplus": tf.nn.softplus}[name](
+            z
+        )
+
+    def _cost(self, net: Network, z: Any, a: Any, target: Any) -> Any:
+        tf = self._tf
+        if net.cost == "quadratic":
+            return tf.reduce_sum(tf.math.squared_difference(a, target)) / 2
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits
+        if net.activations[-1] == "softmax":
+            entropy = tf.nn.softmax_cross_entropy_with_logits  # over the last axis, which is that of the maps
+        return tf.reduce_sum(entropy(labels=target, logits=z))
+
     def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
         # TensorFlow takes other channels for other groups, and accepts an x smaller than the kernel, and any
         # delta where y is of size 1 and a bias is added
@@ -151,6 +213,12 @@ class TensorFlow(Adapter):
         untied = g.bias == "untied"
         db = tf.einsum("nhwm->mhw", delta) if untied else tf.raw_ops.BiasAddGrad(out_backprop=delta)
         return dx, self._rotated(g, dw), db
+
+
+def _by_layer(flat: Any, params: Any) -> list[Any]:
+    """Tensors of all parameters, in order, as (w, b) a layer."""
+    left = iter(flat)
+    return [tuple(None if p is None else next(left).numpy() for p in pair) for pair in params]
 
 
 def _attributes(g: Geometry) -> dict[str, Any]:

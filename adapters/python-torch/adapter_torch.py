@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import grad
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry
+from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks
 
 Array = NDArray[Any]
 Gradients = tuple[Tensor | None, ...]
@@ -38,6 +38,21 @@ ARITHMETIC: dict[str, Arithmetic | dict[str, Arithmetic]] = {
     "f64": Arithmetic(),
     "f32": Arithmetic(),
     **NARROW,
+}
+
+NETWORKS = Networks(
+    activations=frozenset({"identity", "relu", "leaky", "sigmoid", "tanh", "softplus", "softmax"}),
+    costs=frozenset({"quadratic", "cross-entropy"}),
+    step=True,
+)
+ACTIVATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "identity": lambda z, _: z,
+    "relu": lambda z, _: F.relu(z),
+    "leaky": F.leaky_relu,
+    "sigmoid": lambda z, _: torch.sigmoid(z),
+    "tanh": lambda z, _: torch.tanh(z),
+    "softplus": lambda z, _: F.softplus(z),
+    "softmax": lambda z, _: torch.softmax(z, 1),
 }
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -65,6 +80,7 @@ class Torch(Adapter):
             biases=frozenset({"none", "tied", "untied"}),
             convention="both",
             empty_batch=True,
+            network=None if self.route == "nn-grad" else NETWORKS,  # torch.nn.grad has layers only
             arithmetic=ARITHMETIC,
         )
 
@@ -81,6 +97,42 @@ class Torch(Adapter):
         with self._kernels():
             gradients = way(g, *self._operands(g, x, w, b), self._operand(g, delta))
         return tuple(None if gradient is None else _array(gradient) for gradient in gradients)
+
+    def network(self, net: Network, x: Array, target: Array, params: Any) -> Any:
+        with self._kernels():
+            cost, zs, leaves = self._cost(net, x, target, params)
+            found = torch.autograd.grad(cost, [*zs, *(t for pair in leaves for t in pair if t is not None)])
+        deltas, of_params = found[: len(zs)], iter(found[len(zs) :])
+        gradients = [
+            (_array(next(of_params)), None if b is None else _array(next(of_params))) for _, b in leaves
+        ]
+        return _array(cost), [_array(delta) for delta in deltas], gradients
+
+    def step(self, net: Network, x: Array, target: Array, params: Any, rate: float) -> Any:
+        """By torch.optim.SGD."""
+        with self._kernels():
+            cost, _, leaves = self._cost(net, x, target, params)
+            optimizer = torch.optim.SGD([t for pair in leaves for t in pair if t is not None], lr=rate)
+            cost.backward()
+            optimizer.step()
+        return [(_array(w), None if b is None else _array(b)) for w, b in leaves]
+
+    def _cost(
+        self, net: Network, x: Array, target: Array, params: Any
+    ) -> tuple[Tensor, list[Tensor], list[Any]]:
+        """(C, [z^1, ...], [(w^1, b^1), ...]), of leaves that gradients can be asked for."""
+        leaves = [
+            tuple(None if p is None else _tensor(p).clone().requires_grad_() for p in pair) for pair in params
+        ]
+        a, zs, t = self._operand(net.layers[0].geometry, x), [], _tensor(target)
+        for layer, (w, b) in zip(net.layers, leaves, strict=True):
+            zs.append(_layer(layer.geometry, a, w, b))
+            a = ACTIVATIONS[layer.activation](zs[-1], layer.slope)
+        if net.cost == "quadratic":
+            return F.mse_loss(a, t, reduction="sum") / 2, zs, leaves
+        if net.activations[-1] == "sigmoid":
+            return F.binary_cross_entropy_with_logits(zs[-1], t, reduction="sum"), zs, leaves
+        return F.cross_entropy(zs[-1], t, reduction="sum"), zs, leaves
 
     def _operands(
         self, g: Geometry, x: Array, w: Array, b: Array | None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from conformance.adapter.doctor_network import network_fault, plain_network
 from conformance.adapter.plain import features, plain, results, right, same, turned
 from conformance.adapter.session import Session
 from conformance.errors import AdapterBroken
@@ -62,6 +63,7 @@ def examine(session: Session) -> Iterator[Remark]:
     yield from wiring
     if all(remark.ok for remark in wiring):
         yield from _unclaimed(session, problem)
+        yield from _networks(session)
 
 
 def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator[Remark]:
@@ -74,6 +76,26 @@ def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator
     if not all(same(got[q], expected[q]) for q in got):
         text = "no wiring fault found; results are not all right, which is for the clauses to judge"
     yield Remark(check="wiring", ok=True, text=text)
+
+
+def _networks(session: Session) -> Iterator[Remark]:
+    """What is offered of whole networks, on a plain one."""
+    problem = plain_network(session)
+    if problem is None:
+        return
+    try:
+        fault = network_fault(session, problem)
+    except AdapterBroken as broken:
+        yield Remark(check="network", ok=False, text=str(broken))
+    except (NotOffered, Raised, TimedOut) as refusal:
+        yield Remark(
+            check="network",
+            ok=True,
+            text=f"{problem} is not answered ({refusal}): that is for the clauses to judge",
+        )
+    else:
+        text = f"{session.name}: {fault}" if fault else f"no wiring fault of the network found on {problem}"
+        yield Remark(check="network", ok=not fault, text=text)
 
 
 def _swapped(got: dict[str, Any], expected: dict[str, Any]) -> str | None:

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from conformance.adapter.networks import Networks
 from conformance.errors import AdapterBroken
 from conformance.oracle.arithmetic import Arithmetic
 from conformance.problem.dtypes import DTYPES, dtype_of
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS, Geometry
+from conformance.problem.network import Network
 from conformance.problem.problem import QUANTITIES
 
 __all__ = ["PADDINGS", "Adapter", "Capabilities", "Unsupported"]
@@ -72,6 +74,7 @@ class Capabilities:
     letters, and the spatial axes are written D, H, W whatever their number: ``NHWC`` is batch, spatial axes, channels.
     y, delta and dx follow x_layout, dw follows w_layout; biases are never rearranged.
     empty_batch: is a batch of 0 items computed?
+    network: what is offered of whole networks (`Networks`), by the method `network`; None: nothing.
     arithmetic: how sums round: an `Arithmetic`; or one a dtype; or, for a dtype, one a quantity.  None, or a dtype that is
     left out: not declared; probes infer it.
     """
@@ -88,6 +91,7 @@ class Capabilities:
     x_layout: str = "NCHW"
     w_layout: str = "OIHW"
     empty_batch: bool = False
+    network: Networks | None = None
     arithmetic: Arithmetic | Mapping[str, Arithmetic | Mapping[str, Arithmetic]] | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +100,8 @@ class Capabilities:
             put(name, _subset(name, getattr(self, name), known))
         put("dtypes", _subset("dtypes", _codes("dtypes", self.dtypes), tuple(DTYPES)))
         put("arithmetic", self._declared())
+        if not isinstance(self.network, Networks | None):
+            raise AdapterBroken(f"Capabilities(network={self.network!r}): it must be a Networks, or None")
         for name, known_words in (("padding", PADDINGS), ("convention", (*CONVENTIONS, "both"))):
             if getattr(self, name) not in known_words:
                 raise AdapterBroken(
@@ -183,3 +189,11 @@ class Adapter:
     def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
         """(dx, dw, db); None for a quantity that is not offered, and for db without a bias."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def network(self, net: Network, x: Any, target: Any, params: Any) -> Any:
+        """(cost, deltas, gradients) of a whole network: see `conformance.adapter.networks`."""
+        raise NotImplementedError(f"{type(self).__name__} has no network")
+
+    def step(self, net: Network, x: Any, target: Any, params: Any, rate: float) -> Any:
+        """The parameters after one step of gradient descent: see `conformance.adapter.networks`."""
+        raise NotImplementedError(f"{type(self).__name__} has no step")

@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.deadline import Overdue, deadline
+from conformance.adapter.networks import gradients_of, results_of
 from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.problem import QUANTITIES, Geometry, dtype_of
 from conformance.problem.memory import laid_out
-from conformance.spec import Answer, NotOffered, Question, Raised, TimedOut
+from conformance.problem.network import NetworkProblem
+from conformance.spec import Answer, NetworkAnswer, NetworkQuestion, NotOffered, Question, Raised, TimedOut
 
 __all__ = ["TIME_LIMIT", "Session"]
 
@@ -42,13 +44,14 @@ class Session:
     """One adapter under a name (``python-torch:autograd``), asked through `answer`.
 
     time_limit: seconds that one call may take.  inferred: the arithmetic class that probes saw, dtype by dtype, where the
-    adapter declares none.
+    adapter declares none.  kinks: sigma'(0) of its activations that have a kink there, as far as it was seen.
     """
 
     def __init__(self, adapter: Adapter, name: str, *, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit, self._overdue = time_limit, 0
         self.adapter, self.name = adapter, name
         self.inferred: dict[str, Mapping[str, Arithmetic]] = {}
+        self.kinks: dict[str, float] = {}
         self.capabilities = adapter.capabilities
         if not isinstance(self.capabilities, Capabilities):
             raise AdapterBroken(
@@ -161,6 +164,42 @@ class Session:
                 )
         return offered
 
+    # ---- whole networks ----
+    def network_refusal(self, problem: NetworkProblem) -> str | None:
+        """Why a network is not offered; None if it is."""
+        able = self.capabilities.network
+        if able is None:
+            return "network not offered"
+        refusals = (self.refusal(layer.geometry, problem.dtype) for layer in problem.network.layers)
+        return able.refusal(problem.network) or next(filter(None, refusals), None)
+
+    def network(self, question: NetworkQuestion) -> NetworkAnswer:
+        """One call for a whole network, or (with a rate) for one step of its training; raises as `put` does."""
+        net, o = question.network, question.operands
+        x, target = self._hand_over("x", o.x, "c"), self._hand_over("y", o.target, "c")
+        params = [(self._hand_over("w", w, "c"), self._hand_over("b", b, "c")) for w, b in o.params]
+        if self._overdue >= PATIENCE:
+            raise TimedOut(f"{self._late}; after {PATIENCE} such calls it is not asked any more")
+        with self._limited(), _watched(self.adapter):
+            if question.rate is not None:
+                moved = self.adapter.step(net, x, target, params, question.rate)
+                return NetworkAnswer(
+                    params=self._pairs(gradients_of(self.name, "params", net, moved), ("w", "b"))
+                )
+            cost, deltas, gradients = results_of(self.name, net, self.adapter.network(net, x, target, params))
+            return NetworkAnswer(
+                cost=_scalar(self._kept("cost", cost)),
+                deltas=tuple(self._kept("delta", delta) for delta in deltas),
+                gradients=self._pairs(gradients, ("dw", "db")),
+            )
+
+    def _kept(self, name: str, result: Any) -> Array:
+        return np.array(self._take_back(name, result))
+
+    def _pairs(self, pairs: Any, names: tuple[str, str]) -> tuple[tuple[Array, Array | None], ...]:
+        of_w, of_b = names
+        return tuple((self._kept(of_w, w), None if b is None else self._kept(of_b, b)) for w, b in pairs)
+
     # ---- layouts ----
     def _order(self, name: str, ndim: int) -> tuple[int, ...] | None:
         """For each axis of the adapter's array, the axis of ours; None where layouts do not apply."""
@@ -232,6 +271,11 @@ def _adapters_fault(adapter: Adapter, error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return f"{name}: an import fails: {error} ({_where(error.__traceback__)})"
     return None
+
+
+def _scalar(cost: Array) -> Array:
+    """Without axes, if it is one number."""
+    return cost.reshape(()) if cost.size == 1 else cost
 
 
 def _where(trace: TracebackType | None) -> str:

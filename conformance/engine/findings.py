@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conformance.engine.judgement import Judgement, Status
-from conformance.problem import Problem
+from conformance.problem.line import parsed
+from conformance.problem.network import NetworkProblem
 from conformance.spec import REGISTRY, Severity
 
 __all__ = ["Finding", "findings"]
@@ -134,5 +135,8 @@ def _kind_of(j: Judgement) -> str:
 
 def _weight(line: str) -> tuple[bool, int, int]:
     """Smaller problems first, empty ones last: elements of all operands, then the length of the line."""
-    g = Problem.parse(line).geometry
+    problem = parsed(line)
+    if isinstance(problem, NetworkProblem):
+        return False, sum(a.size for a in problem.operands.arrays().values()), len(line)
+    g = problem.geometry
     return g.batch == 0, sum(map(math.prod, (g.x_shape, g.w_shape, g.y_shape))), len(line)

@@ -11,7 +11,7 @@ from conformance.adapter.session import Session
 from conformance.errors import GeometryError
 from conformance.problem import DTYPES, Geometry, Problem
 
-__all__ = ["fitted"]
+__all__ = ["claimed", "fitted"]
 
 
 def fitted(problem: Problem, session: Session) -> Problem:
@@ -24,7 +24,7 @@ def fitted(problem: Problem, session: Session) -> Problem:
         return problem
     dtype = problem.dtype if problem.dtype in able.dtypes else next(d for d in DTYPES if d in able.dtypes)
     try:
-        near = problem.replace(geometry=_claimed(problem.geometry, able), dtype=dtype)
+        near = problem.replace(geometry=claimed(problem.geometry, able), dtype=dtype)
     except GeometryError:
         return problem
     for geometry in (near.geometry, *_simpler(near.geometry)):
@@ -33,7 +33,7 @@ def fitted(problem: Problem, session: Session) -> Problem:
     return problem
 
 
-def _claimed(g: Geometry, able: Capabilities) -> Geometry:
+def claimed(g: Geometry, able: Capabilities) -> Geometry:
     """Each feature that is not claimed left out; sizes grow where the kernel would no longer fit."""
     changes: dict[str, Any] = {
         "batch": g.batch if g.batch or able.empty_batch else 1,

@@ -28,6 +28,8 @@ from conformance.errors import AdapterBroken, UnknownClause
 from conformance.problem import QUANTITIES, Problem, dtype_of
 from conformance.problem.fills import FILLS
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS
+from conformance.problem.line import parsed
+from conformance.problem.network import NetworkProblem
 from conformance.spec import matching
 
 __all__ = ["CHECK", "FILE", "Known", "Ledger", "read"]
@@ -74,8 +76,10 @@ class Known:
     sets: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     features: dict[str, bool] = field(default_factory=dict)
 
-    def applies(self, problem: Problem, clause: str) -> bool:
-        """Is this a problem, and a clause, of which it speaks?"""
+    def applies(self, problem: Problem | NetworkProblem, clause: str) -> bool:
+        """Is this a problem, and a clause, of which it speaks?  Of networks, what holds everywhere does."""
+        if isinstance(problem, NetworkProblem):
+            return clause in self.clauses and not (self.sets or self.features)
         return (
             clause in self.clauses
             and all(SETS[name][0](problem) in allowed for name, allowed in self.sets.items())
@@ -118,7 +122,7 @@ class Ledger:
         """KNOWN, with the reason, if it failed and that is known; or was, in a run that goes on."""
         known = j
         for met in self._entries:
-            if j.status is Status.UNSUPPORTED or not met.entry.applies(Problem.parse(j.problem), j.clause):
+            if j.status is Status.UNSUPPORTED or not met.entry.applies(parsed(j.problem), j.clause):
                 continue
             met.judged += 1
             met.failed += j.status is Status.KNOWN and j.note.startswith(met.entry.told)

@@ -14,8 +14,8 @@ class Profile:
     """How much one profile runs.
 
     corpora: in order.  largest: multiplications of a forward pass up to which a problem is run.  explored: problems
-    drawn beyond the corpora.  regimes: how many of the numeric regimes a problem of the corpora is also run with; they
-    take turns.
+    drawn beyond the corpora; networks: the same of whole networks.  regimes: how many of the numeric regimes a problem of
+    the corpora is also run with; they take turns.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Profile:
     largest: int
     explored: int
     regimes: int
+    networks: int = 0
 
 
 PROFILES = {
@@ -35,6 +36,7 @@ PROFILES = {
             largest=10**7,
             explored=150,
             regimes=len(REGIMES),
+            networks=25,
         ),
         Profile(
             name="thorough",
@@ -42,6 +44,7 @@ PROFILES = {
             largest=2 * 10**9,
             explored=2000,
             regimes=len(REGIMES),
+            networks=400,
         ),
     )
 }

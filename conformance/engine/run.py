@@ -21,13 +21,17 @@ from conformance.engine.corpus import Named, corpus
 from conformance.engine.findings import Finding, findings
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.known import Ledger
+from conformance.engine.networks import NamedNetwork, drawn_networks, fitted_network, network_corpus
 from conformance.engine.profiles import Profile
-from conformance.engine.runner import LARGE, judge, judge_all
+from conformance.engine.runner import LARGE, judge, judge_all, judge_network
 from conformance.engine.shrink import shrunk
+from conformance.engine.shrink_network import shrunk_network
 from conformance.engine.strategies import problems
 from conformance.oracle.arithmetic import described
 from conformance.problem import DTYPES, Problem, dtype_of
 from conformance.problem.fills import REGIMES
+from conformance.problem.line import parsed
+from conformance.problem.network import NET_DTYPES, NetworkProblem
 from conformance.spec import REGISTRY, Clause, matching
 
 __all__ = ["Event", "Run", "drawn", "in_regimes"]
@@ -52,20 +56,37 @@ class Run:
         seed: int = 0,
         only: str = "*",
         dtype: str | None = None,
-        given_problems: tuple[Problem, ...] = (),
+        given_problems: tuple[Problem | NetworkProblem, ...] = (),
         judged: Mapping[str, list[Judgement]] | None = None,
     ) -> None:
         self.session, self.profile, self.seed = session, profile, seed
         self.clauses: list[Clause] = matching(only)
         self.dtype = None if dtype is None else dtype_of(dtype).code
         self.given, self.judged = given_problems, judged or {}
+        self._layers = tuple(p for p in given_problems if isinstance(p, Problem))
+        self._networks = tuple(p for p in given_problems if isinstance(p, NetworkProblem))
 
     def problems(self) -> list[Named]:
         """What will be put to the adapter, before it is fitted to what it claims."""
-        named = [Named(id="given", problem=p) for p in self.given] or self._corpus()
+        named = [Named(id="given", problem=p) for p in self._layers] or ([] if self.given else self._corpus())
         if self.dtype is None:
             return named
         return [Named(id=n.id, problem=n.problem.replace(dtype=self.dtype)) for n in named]
+
+    def networks(self) -> list[NamedNetwork]:
+        """What will be put to the adapter of whole networks, fitted to what it claims; given ones are not."""
+        if self.given:
+            named = [NamedNetwork(id="given", problem=p) for p in self._networks]
+            return [dataclasses.replace(n, problem=self._in_dtype(n.problem)) for n in named]
+        if self.dtype not in (None, *NET_DTYPES) or not any(c.of_networks for c in self.clauses):
+            return []
+        beyond = drawn_networks(self.session, self.profile.networks, self.seed)
+        named = [*network_corpus(), *(NamedNetwork(id="explored", problem=p) for p in beyond)]
+        fitted = {fitted_network(self._in_dtype(n.problem), self.session): n.id for n in reversed(named)}
+        return [NamedNetwork(id=id_, problem=p) for p, id_ in reversed(fitted.items())]
+
+    def _in_dtype(self, problem: NetworkProblem) -> NetworkProblem:
+        return problem if self.dtype is None else problem.replace(dtype=self.dtype)
 
     @property
     def _fits(self) -> bool:
@@ -92,15 +113,21 @@ class Run:
             return
         yield from self._inferred()
         failed: list[Judgement] = []
-        for judgements in judge_all(
-            self.session, self.problems(), self.clauses, fit=self._fits, judged=self.judged
-        ):
+        for judgements in self._judged():
             marked = [known.marked(j) for j in judgements]
             yield from marked
             failed += [j for j in marked if j.status.failed]
         yield from known.stale()
         for finding in findings(failed):
             yield self._shrunk(finding)
+
+    def _judged(self) -> Iterator[list[Judgement]]:
+        """The judgements of each layer, then of each network: those are all put to it, as they say of each other what a
+        kink's derivative is.
+        """
+        yield from judge_all(self.session, self.problems(), self.clauses, fit=self._fits, judged=self.judged)
+        for named in self.networks():
+            yield list(judge_network(self.session, named.problem, named.id, self.clauses))
 
     def _inferred(self) -> Iterator[Remark]:
         """The arithmetic class of each dtype for which none is declared, as probes see it: the run uses it."""
@@ -112,7 +139,9 @@ class Run:
                 yield Remark(check="arithmetic", ok=True, text=text)
 
     def _shrunk(self, finding: Finding) -> Finding:
-        problem = Problem.parse(finding.problem)
+        problem = parsed(finding.problem)
+        if isinstance(problem, NetworkProblem):
+            return self._shrunk_network(finding, problem)
         if problem.geometry.products > LARGEST_TO_SHRINK or finding.status is Status.TIMED_OUT:
             return finding
         clause = REGISTRY[finding.clause]
@@ -123,6 +152,20 @@ class Run:
         if not again:  # it does not fail every time: the problem that was seen to fail stands
             return finding
         return dataclasses.replace(finding, judgement=again[0], shrunk=True)
+
+    def _shrunk_network(self, finding: Finding, problem: NetworkProblem) -> Finding:
+        if finding.status is Status.TIMED_OUT:
+            return finding
+        clauses = [REGISTRY[finding.clause]]
+
+        def failing(p: NetworkProblem) -> list[Judgement]:
+            if self.session.network_refusal(p) is not None:
+                return []
+            judged = judge_network(self.session, p, finding.judgement.origin, clauses)
+            return [j for j in judged if j.status is finding.status]
+
+        again = failing(shrunk_network(problem, lambda p: bool(failing(p))))
+        return dataclasses.replace(finding, judgement=again[0], shrunk=True) if again else finding
 
     def _fails(self, problem: Problem, clause: Clause, status: Status) -> bool:
         if self.session.refusal(problem.geometry, problem.dtype) is not None:

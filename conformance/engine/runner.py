@@ -14,9 +14,10 @@ from conformance.engine.judgement import Judgement, Status
 from conformance.engine.judgement import judged as verdict
 from conformance.errors import AdapterBroken, HarnessError
 from conformance.problem import Problem
-from conformance.spec import Case, Clause, NotOffered, Raised, TimedOut
+from conformance.problem.network import NetworkProblem
+from conformance.spec import Case, Clause, NetworkCase, NotOffered, Raised, TimedOut
 
-__all__ = ["LARGE", "case_of", "judge", "judge_all"]
+__all__ = ["LARGE", "case_of", "judge", "judge_all", "judge_network", "network_case"]
 
 LARGE = 400_000
 """Multiplications of a forward pass from which on clauses that ask for more calls are left out."""
@@ -66,6 +67,8 @@ def judge(session: Session, problem: Problem, origin: str, clauses: Iterable[Cla
 
 def _asked(clause: Clause, problem: Problem) -> bool:
     """Large problems are spared further calls; on data of a numeric regime only rounding is judged."""
+    if clause.of_networks:
+        return False
     if problem.rounding:
         return clause.chapter == "NUM"
     return not (clause.variants and problem.geometry.products > LARGE)
@@ -82,7 +85,31 @@ def case_of(session: Session, problem: Problem) -> Case:
     )
 
 
-def _judge(session: Session, case: Case, clause: Clause, line: str, origin: str) -> Judgement | None:
+def judge_network(
+    session: Session, problem: NetworkProblem, origin: str, clauses: Iterable[Clause]
+) -> Iterator[Judgement]:
+    """The judgements of one network, one for each clause of chapter NET that applies to it."""
+    case, line, able = network_case(session, problem), str(problem), session.capabilities.network
+    refusal = session.network_refusal(problem)
+    for clause in (c for c in clauses if c.of_networks):
+        lacking = {"network", "step"} & set(clause.needs) - (able.methods if able else frozenset())
+        reason = refusal or (f"{', '.join(sorted(lacking))} not offered" if lacking else "")
+        if reason:
+            yield _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, reason)
+        elif (judgement := _judge(session, case, clause, line, origin)) is not None:
+            yield judgement
+
+
+def network_case(session: Session, problem: NetworkProblem) -> NetworkCase:
+    """The network put to the adapter, as clauses see it."""
+    return NetworkCase(
+        problem, session.network, arithmetic=session.arithmetic(problem.dtype), kinks=session.kinks
+    )
+
+
+def _judge(
+    session: Session, case: Case | NetworkCase, clause: Clause, line: str, origin: str
+) -> Judgement | None:
     try:
         return verdict(session.name, clause.id, line, origin, clause.check(case))
     except Raised as raised:

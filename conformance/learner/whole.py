@@ -43,7 +43,7 @@ def whole(session: Session, reading: Reading) -> Whole:
     """Everything but what is left out."""
     fitted = list(_fitted(reading))
     chosen = _affordable(fitted, _seconds_a_product(session, reading))
-    only = ",".join(id_ for id_ in REGISTRY if id_ != LEFT_OUT)
+    only = ",".join(id_ for id_, c in REGISTRY.items() if id_ != LEFT_OUT and not c.of_networks)
     run = Run(session, PROFILES["quick"], only=only, given_problems=tuple(chosen))
     writer = Writer([run], profile="quick", only=only)
     for event in events(run):

@@ -25,6 +25,7 @@ from conformance.errors import AdapterBroken
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.localise import localise
 from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import Recipe, recipe
 from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Problem
@@ -53,7 +54,7 @@ class Explanation:
     certain: nothing else in the catalogue does.
     """
 
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[Mistake | NetworkMistake, ...]
     quantities: tuple[str, ...]
     certain: bool
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.session import Session
-from conformance.mistakes.diagnose import diagnose
+from conformance.mistakes.diagnose import Explanation, diagnose
 from conformance.mistakes.fault import READS, Fault, fault, simplest
 from conformance.mistakes.fingers import Told, counted
 from conformance.mistakes.mistake import Mistake
@@ -96,7 +96,12 @@ def _cause(session: Session, small: Fault, mistakes: Sequence[Mistake] | None) -
         return Cause(said=known.location)
     best = known.explanations[0]
     hint = best.hint if best.certain else ""
-    return Cause(said=known.text, hint=hint, known=True, switches=_switches(small, best.mistakes))
+    return Cause(said=known.text, hint=hint, known=True, switches=_switches(small, _of_layers(best)))
+
+
+def _of_layers(best: Explanation) -> list[Mistake]:
+    """Of one layer all are: those of whole networks have no switches."""
+    return [m for m in best.mistakes if isinstance(m, Mistake)]
 
 
 def _switches(small: Fault, mistakes: Sequence[Mistake]) -> tuple[Switch, ...]:

@@ -47,8 +47,8 @@ __all__ = [
 PAIR = "pair"
 """The family of two mistakes made together."""
 
-CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO)
-"""Those that can fail."""
+CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO and not c.of_networks)
+"""Those of single layers that can fail."""
 
 COMPARED = ("covering", "seed", "sizes")
 """Corpora on which an equivalent mistake gives the right results."""

@@ -14,12 +14,14 @@ from conformance.engine.findings import Finding
 from conformance.engine.judgement import Status
 from conformance.engine.run import Event, Run
 from conformance.mistakes.diagnose import Diagnosis, diagnose
-from conformance.problem import Problem
+from conformance.mistakes.diagnose_network import diagnose_network
+from conformance.problem.line import parsed
+from conformance.problem.network import NetworkProblem
 from conformance.spec import REGISTRY
 
 __all__ = ["diagnosed", "events"]
 
-VALUES = ("FWD", "DEL", "WGT", "BIA", "ALG", "NUM")
+VALUES = ("FWD", "DEL", "WGT", "BIA", "ALG", "NUM", "NET")
 """Chapters whose failures are wrong values or sizes; what the others saw says itself what was done ..."""
 STATE = ("HYG-1", "HYG-2", "HYG-3")
 """... but for state: there it is asked what the state is."""
@@ -74,7 +76,10 @@ def _diagnosis(session: Session, finding: Finding) -> Diagnosis:
     asked = (chapter in VALUES and finding.clause != "NUM-6") or finding.clause in STATE
     if finding.status is not Status.FAIL or not asked or not quantity:
         return Diagnosis()
-    return diagnose(session, Problem.parse(finding.problem), quantity)
+    problem = parsed(finding.problem)
+    if isinstance(problem, NetworkProblem):
+        return diagnose_network(session, problem)
+    return diagnose(session, problem, quantity)
 
 
 def _joined(first: Finding, other: Finding, *, certain: bool) -> Finding:

@@ -9,6 +9,7 @@ from conformance.oracle.compare import (
     identical,
     rounded_once,
     sizes,
+    within,
     wrong,
 )
 from conformance.oracle.expectation import Expectation, Expected
@@ -24,5 +25,6 @@ __all__ = [
     "identical",
     "rounded_once",
     "sizes",
+    "within",
     "wrong",
 ]

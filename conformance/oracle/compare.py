@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from conformance.oracle.expectation import Expected
 
-__all__ = ["Evidence", "Grade", "compare", "demanded", "identical", "rounded_once", "sizes", "wrong"]
+__all__ = [
+    "Evidence",
+    "Grade",
+    "compare",
+    "demanded",
+    "identical",
+    "rounded_once",
+    "sizes",
+    "within",
+    "wrong",
+]
 
 
 class Grade(enum.IntEnum):
@@ -118,6 +128,34 @@ def identical(quantity: str, got: NDArray[Any], reference: NDArray[Any], note: s
         return Evidence(quantity=quantity, grade=Grade.EXACT)
     bound = np.where(np.isnan(a) & np.isnan(b), np.inf, 0.0)
     return dataclasses.replace(_worst(quantity, a, b, bound, 1.0), note=note)
+
+
+def within(
+    quantity: str,
+    got: NDArray[Any],
+    right: NDArray[np.float64],
+    bound: NDArray[np.float64],
+    *,
+    certificate: float,
+    note: str = "",
+) -> Evidence:
+    """Is each element within its bound of what is right (where that is 0: equal)?
+
+    note: where the tensor belongs, for whoever reads of its failure.
+    """
+    if got.shape != right.shape:
+        return dataclasses.replace(
+            sizes(quantity, got.shape, right.shape),
+            note=f"{note}: its shape is {got.shape}, not {right.shape}",
+        )
+    values = got.astype(np.float64)
+    unbounded = np.isinf(bound)
+    bound = np.where(np.isnan(values) & ~unbounded, 0.0, bound)  # NaN is within no bound
+    evidence = _worst(quantity, values, right, bound, certificate)
+    if not evidence.ok:
+        return dataclasses.replace(evidence, note=note)
+    same = np.array_equal(values, right)
+    return dataclasses.replace(evidence, grade=Grade.EXACT if same else Grade.PROVEN)
 
 
 def demanded(expected: Expected) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

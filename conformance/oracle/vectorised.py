@@ -24,17 +24,20 @@ Ints = NDArray[np.int64]
 
 
 class Layer:
-    """One convolution over float64 copies of its operands; each result is computed when it is asked for, once."""
+    """One convolution over float64 copies of its operands; each result is computed when it is asked for, once.
 
-    def __init__(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> None:
+    number: what it computes in instead of float64: ``object``, for Python numbers of any precision.
+    """
+
+    def __init__(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, *, number: Any = np.float64) -> None:
         self.g, self._positions = g, math.prod(g.output)
         self._rows = g.batch * self._positions
-        self.b = None if b is None else b.astype(np.float64)
-        w = w.astype(np.float64)
+        self.b = None if b is None else b.astype(number)
+        w = w.astype(number)
         self._turned_axes = tuple(range(2, w.ndim)) if g.convention == "convolution" else ()
-        self._x = x.astype(np.float64)
+        self._x = x.astype(number)
         self._w = np.flip(w, self._turned_axes).reshape(g.groups, g.maps // g.groups, -1)  # (G, M/G, C/G K)
-        rows = delta.astype(np.float64).reshape(g.batch, g.groups, g.maps // g.groups, self._positions)
+        rows = delta.astype(number).reshape(g.batch, g.groups, g.maps // g.groups, self._positions)
         self._delta = rows.transpose(1, 0, 3, 2).reshape(
             g.groups, self._rows, g.maps // g.groups
         )  # (G, N O, M/G)
@@ -94,7 +97,7 @@ class Layer:
         shape = (g.groups, g.batch, *g.output, g.channels // g.groups, *g.kernel)
         windows = (self._delta @ self._w).reshape(shape)
         windows = np.moveaxis(windows, (1, 0, 2 + g.rank), (0, 1, 2))  # (N, G, C/G, *O, *K)
-        padded = np.zeros((g.batch, g.groups, g.channels // g.groups, *g.padded_size))
+        padded = np.zeros((g.batch, g.groups, g.channels // g.groups, *g.padded_size), windows.dtype)
         for t in itertools.product(*map(range, g.kernel)):
             padded[(..., *_read_by(g, t))] += windows[(..., *t)]
         return _unpadded(g, padded.reshape(g.batch, g.channels, *g.padded_size))
@@ -149,13 +152,13 @@ def _outer(per_axis: list[Ints], factor: int, shape: tuple[int, ...]) -> Ints:
 
 
 def _padded(g: Geometry, x: Floats) -> Floats:
-    out = np.zeros((*x.shape[:2], *g.padded_size))
+    out = np.zeros((*x.shape[:2], *g.padded_size), x.dtype)
     out[(..., *g.inner)] = x[(..., *g.kept)]
     return out
 
 
 def _unpadded(g: Geometry, padded: Floats) -> Floats:
-    out = np.zeros(g.x_shape)
+    out = np.zeros(g.x_shape, padded.dtype)
     out[(..., *g.kept)] = padded[(..., *g.inner)]
     return out
 

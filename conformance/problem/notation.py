@@ -44,7 +44,7 @@ from conformance.problem.memory import MEMORIES
 if TYPE_CHECKING:
     from conformance.problem.problem import Problem
 
-__all__ = ["parse_fields", "write_line"]
+__all__ = ["layer_tokens", "parse_fields", "read_token", "write_line"]
 
 _CONVENTION = {"corr": CONVENTIONS[0], "conv": CONVENTIONS[1]}
 _COUNTS = {"n": "batch", "c": "channels", "m": "maps", "g": "groups", "seed=": "seed"}
@@ -74,7 +74,7 @@ def parse_fields(line: str) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {}
     for match in re.finditer(r"\S+", line):
-        name, value = _token(match.group(), line, match.start())
+        name, value = read_token(match.group(), line, match.start())
         if name in fields:
             raise NotationError(f"{name} is given twice", line, match.start())
         fields[name] = value
@@ -101,17 +101,27 @@ def write_line(problem: Problem) -> str:
     g = problem.geometry
     tokens = [f"{g.rank}d", f"n{g.batch}", f"c{g.channels}", f"m{g.maps}"]
     tokens += [f"g{g.groups}"] if g.groups != 1 else []
-    tokens += ["i" + _by_axis(g.size), "k" + _by_axis(g.kernel)]
-    tokens += ["s" + _by_axis(g.stride)] if set(g.stride) != {1} else []
-    tokens += ["p" + "x".join(_pad(*pair) for pair in g.padding)] if set(g.padding) != {(0, 0)} else []
-    tokens += ["d" + _by_axis(g.dilation)] if set(g.dilation) != {1} else []
-    tokens += ["conv"] if g.convention == "convolution" else []
-    tokens += [f"bias={g.bias}"] if g.bias != "tied" else []
+    tokens += ["i" + _by_axis(g.size), *_own_tokens(g)]
     tokens += [problem.dtype]
     tokens += [f"fill={problem.fill}"] if problem.fill != "small" else []
     tokens += [f"mem={problem.memory}"] if problem.memory != "c" else []
     tokens += [f"seed={problem.seed}"] if problem.seed else []
     return " ".join(tokens)
+
+
+def layer_tokens(g: Geometry) -> list[str]:
+    """What a layer of a network has of its own, but for its maps: groups, kernel, stride, ..., defaults left out."""
+    return [*([f"g{g.groups}"] if g.groups != 1 else []), *_own_tokens(g)]
+
+
+def _own_tokens(g: Geometry) -> list[str]:
+    tokens = ["k" + _by_axis(g.kernel)]
+    tokens += ["s" + _by_axis(g.stride)] if set(g.stride) != {1} else []
+    tokens += ["p" + "x".join(_pad(*pair) for pair in g.padding)] if set(g.padding) != {(0, 0)} else []
+    tokens += ["d" + _by_axis(g.dilation)] if set(g.dilation) != {1} else []
+    tokens += ["conv"] if g.convention == "convolution" else []
+    tokens += [f"bias={g.bias}"] if g.bias != "tied" else []
+    return tokens
 
 
 def _by_axis(values: Sequence[int]) -> str:
@@ -122,7 +132,7 @@ def _pad(lo: int, hi: int) -> str:
     return str(lo) if lo == hi else f"{lo}:{hi}"
 
 
-def _token(token: str, line: str, at: int) -> tuple[str, Any]:
+def read_token(token: str, line: str, at: int) -> tuple[str, Any]:
     """(field, value) of one token."""
     if token in _CONVENTION:
         return "convention", _CONVENTION[token]

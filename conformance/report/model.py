@@ -123,7 +123,7 @@ def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
     if status is Status.KNOWN:
         telling = telling.partition("; ")[0]  # the reason; what was seen comes after it
     if clause.severity is Severity.INFO and ran:
-        telling = "; ".join(sorted({j.note for j in ran if j.note}))
+        telling = "; ".join(sorted({part for j in ran if j.note for part in j.note.split("; ")}))
     return Row(
         clause=clause,
         status=status,

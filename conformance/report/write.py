@@ -95,8 +95,20 @@ def _described(session: Session) -> dict[str, Any]:
     return {
         "name": session.name,
         "versions": session.versions(),
-        "capabilities": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in claims.items()},
+        "capabilities": _listed(claims),
         "arithmetic": {DTYPES[d].name: _declared(able.arithmetic_of(d)) for d in DTYPES if d in able.dtypes},
+    }
+
+
+def _listed(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """Claims as JSON writes them: sets in order, what is offered of networks one level down."""
+    plain = {
+        k: dataclasses.asdict(v) if dataclasses.is_dataclass(v) and not isinstance(v, type) else v
+        for k, v in claims.items()
+    }
+    return {
+        k: sorted(v) if isinstance(v, frozenset) else _listed(v) if isinstance(v, dict) else v
+        for k, v in plain.items()
     }
 
 

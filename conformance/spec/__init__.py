@@ -1,7 +1,17 @@
 """The CLAUSES: what a conforming implementation must do, one chapter a file, each an executable property."""
 
-from conformance.spec import algebra, bias, delta, forward, hygiene, numerics, weight  # noqa: F401  (they register)
+from conformance.spec import (  # noqa: F401  (they register)
+    algebra,
+    bias,
+    delta,
+    forward,
+    hygiene,
+    network,
+    numerics,
+    weight,
+)
 from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised, TimedOut
+from conformance.spec.network_case import NetworkAnswer, NetworkCase, NetworkQuestion
 from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
 
 __all__ = [
@@ -11,6 +21,9 @@ __all__ = [
     "Case",
     "Clause",
     "Misshapen",
+    "NetworkAnswer",
+    "NetworkCase",
+    "NetworkQuestion",
     "NotOffered",
     "Question",
     "Raised",

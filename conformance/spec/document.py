@@ -44,6 +44,9 @@ no sum can round, and against a proven bound elsewhere; there is no tolerance.
 | `dx`, `dw`, `db` | dC/dx, dC/dw, dC/db | as x, w, b |
 | s, p_lo, p_hi, d, G | stride, padding before and after, dilation, groups | one an axis (G: one) |
 
+In a network, layer l = 1 ... L computes z^l = conv(a^{l-1}, w^l) + b^l and a^l = sigma(z^l), a^0 = x; C, the sum of the
+costs of all batch items, compares a^L with a target; delta^l = dC/dz^l has the shape of z^l. (.) multiplies elements.
+
 x~ is x with zeros outside; g(m) is m's group. Source: G. Gwardys, "Convolutional Neural Networks backpropagation: from
 intuition to derivation" ("the seed"), and its readers' comments.
 """

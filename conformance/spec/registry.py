@@ -6,12 +6,14 @@ import enum
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from conformance.errors import UnknownClause
 from conformance.oracle import Evidence, wrong
 from conformance.spec.case import Case, Misshapen
+from conformance.spec.network_case import NetworkCase
 
 __all__ = ["CHAPTERS", "REGISTRY", "Clause", "Severity", "clause", "matching"]
 
@@ -20,6 +22,7 @@ CHAPTERS = {
     "DEL": "Delta of the layer before",
     "WGT": "Weight gradient",
     "BIA": "Bias gradient",
+    "NET": "Network",
     "ALG": "Algebra",
     "NUM": "Numerics",
     "HYG": "Hygiene",
@@ -34,7 +37,8 @@ class Severity(enum.StrEnum):
     INFO = "INFO"
 
 
-Property = Callable[[Case], Iterator[Evidence]]
+Property = Callable[[Any], Iterator[Evidence]]
+"""Of a `Case`; in chapter NET, of a `NetworkCase`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,11 @@ class Clause:
     def chapter(self) -> str:
         return self.id.partition("-")[0]
 
+    @property
+    def of_networks(self) -> bool:
+        """Is it judged on whole networks (and on nothing else)?"""
+        return self.chapter == "NET"
+
 
 REGISTRY: dict[str, Clause] = {}
 """In the order of chapters."""
@@ -85,7 +94,9 @@ def clause(
         if id in REGISTRY:
             raise ValueError(f"clause {id} is registered twice")
 
-        def quiet(case: Case) -> Iterator[Evidence]:
+        def quiet(case: Case | NetworkCase) -> Iterator[Evidence]:
+            if isinstance(case, NetworkCase) != id.startswith("NET"):
+                return iter(())
             found: list[Evidence] = []
             with np.errstate(all="ignore"):  # results may hold anything
                 try:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import computed, definition, load
+from adapter_checks import NETWORKS, check_network, computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
+from conformance.problem.network import NetworkProblem
 
 pytest.importorskip("jax")
 
@@ -110,3 +111,14 @@ def test_sums_in_float32_are_rounded_once(route: str, dtype: str) -> None:
 def test_says_what_is_behind_it() -> None:
     assert set(Jax().versions()) == {"jax", "jaxlib"}
     assert set(Jax.routes) == set(ROUTES)
+
+
+# ---- whole networks ----
+@pytest.mark.parametrize("line", NETWORKS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
+    adapter = Jax(route)
+    layers = NetworkProblem.parse(line).network.layers
+    if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
+        pytest.skip("the route does not claim these layers")
+    check_network(adapter, line)

@@ -22,12 +22,14 @@ LINES = (
     "2d n1 c1 m2 i5x4 k2x3 p-1:2x1:-1 bias=none f32 mem=reversed",
     "2d n1 c2 m2 i5x4 k2 d2x1 bf16 mem=sliced",
     "3d n1 c2 m1 i3x2x4 k2x1x2 s1x1x3 f16 mem=fortran",
+    "2d n2 c2 m1 i4x5 k2x3 s2x1 p1:0x1 conv f64 seed=5",
 )
 NEEDS = {
     "python-torch": "torch",
     "python-jax": "jax",
     "python-tensorflow": "tensorflow",
     "python-scipy": "scipy",
+    "python-autograd": "autograd",
 }
 ALONE = "python-tensorflow:onednn"
 """Its environment has to be set before the process starts TensorFlow."""

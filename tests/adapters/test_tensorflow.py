@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import computed, definition, load
+from adapter_checks import NETWORKS, check_network, computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
+from conformance.problem.network import NetworkProblem
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # before the import
 tf = pytest.importorskip("tensorflow")
@@ -188,3 +189,14 @@ def test_onednn_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_says_what_is_behind_it() -> None:
     assert set(TensorFlow(ROUTES[0]).versions()) == {"tensorflow"}
     assert {*TensorFlow.routes} == {"eager", "raw-ops", "xla", "onednn"}
+
+
+# ---- whole networks ----
+@pytest.mark.parametrize("line", NETWORKS)
+@pytest.mark.parametrize("route", ["eager", "raw-ops", "xla"])
+def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
+    adapter = TensorFlow(route)
+    layers = NetworkProblem.parse(line).network.layers
+    if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
+        pytest.skip("the route does not claim these layers")
+    check_network(adapter, line)

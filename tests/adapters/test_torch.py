@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import computed, definition, load
+from adapter_checks import NETWORKS, check_network, computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
+from conformance.problem.network import NetworkProblem
 
 torch = pytest.importorskip("torch")
 
@@ -173,3 +174,14 @@ def test_refuses_an_untied_bias_that_would_be_broadcast(route: str, shape: tuple
 def test_says_what_is_behind_it() -> None:
     assert Torch().versions()["torch"] == torch.__version__
     assert tuple(Torch.routes) == ROUTES
+
+
+# ---- whole networks ----
+@pytest.mark.parametrize("line", NETWORKS)
+@pytest.mark.parametrize("route", ["autograd", "channels-last", "no-mkldnn"])
+def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
+    adapter = Torch(route)
+    layers = NetworkProblem.parse(line).network.layers
+    if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
+        pytest.skip("the route does not claim these layers")
+    check_network(adapter, line)

@@ -6,38 +6,22 @@ machine does disturbs both.  Judged is the ratio of the medians.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from benchmarks.turns import in_turns
 from conformance.reference import Convolution
 
 torch = pytest.importorskip("torch")
-try:
-    from threadpoolctl import threadpool_limits
-except ImportError:
-    threadpool_limits = None
 
 LIMIT = 3.0
 ROUNDS = 9
 
 LAYERS = [(64, 56, 1), (128, 28, 1), (256, 14, 1), (512, 7, 1), (128, 56, 2), (256, 28, 2), (512, 14, 2)]
 """(channels = maps, height = width, stride); the kernel is 3x3, the padding 1."""
-
-
-@pytest.fixture
-def one_thread() -> Iterator[str]:
-    """One thread for PyTorch and for NumPy's BLAS; says whether the second could be had."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    limited = contextlib.nullcontext() if threadpool_limits is None else threadpool_limits(1)
-    with limited:
-        yield "one thread each" if threadpool_limits else "NumPy NOT limited to one thread: no threadpoolctl"
-    torch.set_num_threads(before)
 
 
 @pytest.mark.benchmark
@@ -59,7 +43,7 @@ def test_resnet_layer_takes_at_most_three_times_as_long_as_torch(
     ours, theirs = _reference(*operands, stride=stride), _torch(*operands, stride=stride)
     for result, same in zip(ours(), theirs(), strict=True):  # exact on integers, and the first call of each
         np.testing.assert_array_equal(result, same)
-    mine, torchs = _medians(ours, theirs)
+    mine, torchs = map(statistics.median, in_turns([ours, theirs], rounds=ROUNDS))
     with capsys.disabled():
         print(
             f"\n  {channels}@{size} stride {stride} batch {batch}: {mine / torchs:.2f} times torch's time "
@@ -84,14 +68,3 @@ def _torch(*operands: np.ndarray, stride: int) -> Callable:
         return tuple(result.numpy() for result in (y, *gradients))
 
     return run
-
-
-def _medians(*calls: Callable) -> list[float]:
-    """The median seconds of each, called in turns."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(ROUNDS):
-        for call, taken in zip(calls, seconds, strict=True):
-            start = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in seconds]

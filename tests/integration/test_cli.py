@@ -18,7 +18,7 @@ import conformance
 from conformance.adapter.connect import bundled
 from conformance.problem import Problem
 from conformance.report.model import read, schema
-from conformance.spec import REGISTRY, Severity, matching
+from conformance.spec import REGISTRY, matching
 
 Invoke = Callable[..., Any]
 Write = Callable[..., Path]
@@ -45,7 +45,7 @@ def test_the_bundled_reference_conforms_in_the_quick_profile(start: Invoke) -> N
     rows = {row.split()[0]: row for row in table.splitlines()[2:] if re.match(r"[A-Z]{3}-\d", row)}
     assert list(rows) == [clause.id for clause in matching()]
     for id_, row in rows.items():
-        told = ": results that overflow" if REGISTRY[id_].severity is Severity.INFO else ""
+        told = {"NUM-7": ": results that overflow", "NET-6": r": leaky: sigma'\(0\) = 0.25;"}.get(id_, "")
         assert re.search(rf"^{id_} +{REGISTRY[id_].severity} .* PASS{told} +[1-9]\d* ", row), row
     assert rest[-1] == f"python-numpy conforms: {len(rows)} of {len(rows)} clauses pass\n"
     assert "findings" not in said.out
@@ -107,7 +107,8 @@ def test_only_the_clauses_that_match_are_judged(only: str, judged: list[str], in
     said = invoke("run", "python-numpy", "--problem", LINE, "--only", only, "--json")
     assert said.code == 0
     assert [j["clause"] for j in said.judged()] == judged
-    assert said.records[0]["clauses"] == judged
+    asked = [c for c in said.records[0]["clauses"] if not REGISTRY[c].of_networks]  # LINE is a layer
+    assert asked == judged
     assert said.records[0]["only"] == only
 
 
@@ -341,8 +342,10 @@ def test_spec_shows_one_clause(invoke: Invoke) -> None:
 def test_doctor_finds_a_sound_adapter_sound(invoke: Invoke) -> None:
     said = invoke("doctor", "python-numpy")
     assert (said.code, said.err) == (0, "")
-    assert [line.split()[0] for line in said.out.splitlines()] == ["ok"] * 4
-    assert said.out.endswith("ok     wiring: order of results, layouts and convention are as declared\n")
+    assert [line.split()[:2] for line in said.out.splitlines()] == [
+        ["ok", f"{check}:"] for check in ("loads", "claims", "contract", "wiring", "network")
+    ]
+    assert "\nok     wiring: order of results, layouts and convention are as declared\n" in said.out
 
 
 WIRING = {
@@ -418,3 +421,28 @@ def test_every_command_has_help(command: tuple[str, ...], invoke: Invoke) -> Non
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("Usage: conformance ")
     assert invoke(*command, "--help").out == said.out
+
+
+# ---- whole networks ----
+NET = "net n2 in 2x6 | c3 k2 relu | c2 k3 identity | quadratic f64 seed=3"
+
+
+def test_a_network_line_is_judged_by_chapter_net_alone(invoke: Invoke) -> None:
+    said = invoke("run", "python-numpy", "--problem", NET, "--json")
+    assert said.code == 0
+    assert {(j["clause"], j["status"], j["problem"]) for j in said.judged()} == {
+        (f"NET-{n}", "PASS", NET) for n in range(1, 7)
+    }
+
+
+def test_an_adapter_without_networks_is_not_judged_on_one(invoke: Invoke) -> None:
+    said = invoke("run", "python-scipy", "--problem", NET, "--json")
+    assert said.code == 1  # nothing was judged
+    assert {j["status"] for j in said.judged()} == {"UNSUPPORTED"}
+
+
+@pytest.mark.parametrize("command", ["explain", "repro"])
+def test_a_network_is_not_counted_on_fingers(command: str, invoke: Invoke) -> None:
+    said = invoke(command, NET, "python-numpy")
+    assert said.code == 2
+    assert "one layer at a time: a whole network is judged by run --problem" in said.err

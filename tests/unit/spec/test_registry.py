@@ -39,7 +39,7 @@ def test_a_clause_says_what_it_demands_in_words_and_in_an_equation_and_why(id: s
     assert c.chapter in CHAPTERS
     assert all(text.strip() == text != "" for text in (c.text, c.equation, c.source))
     assert not c.text.endswith(".")
-    assert set(c.needs) <= set(QUANTITIES)
+    assert set(c.needs) <= {*QUANTITIES, "network", "step"}
 
 
 def test_every_clause_stands_in_a_chapter_under_its_own_text() -> None:
