@@ -74,7 +74,7 @@ class Run:
         beyond = drawn(self.session, self.profile.explored, self.seed)
         judged = any(c.chapter == "NUM" for c in self.clauses)  # nothing else is, on these data
         rounding = list(in_regimes(small, self.profile.regimes if judged else 0))
-        return small + rounding + [Named(id="explored", problem=p) for p in beyond]
+        return sorted(small, key=_rare) + rounding + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:
         """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem."""
@@ -116,6 +116,11 @@ class Run:
         if self.session.refusal(problem.geometry, problem.dtype) is not None:
             return False
         return any(j.status is status for j in judge(self.session, problem, "", [clause]))
+
+
+def _rare(named: Named) -> bool:
+    """Two axes come first: nearly every mistake shows on them, and on few of the corpus' problems with one or three sooner."""
+    return named.problem.geometry.rank != 2
 
 
 def in_regimes(corpus: list[Named], count: int) -> Iterator[Named]:
