@@ -43,12 +43,10 @@ class NumPy(Adapter):
 
 
 def _layer(g: Geometry, w: Any, b: Any) -> Convolution:
-    return Convolution(
-        w,
-        b,
-        stride=g.stride,
-        padding=g.padding,
-        dilation=g.dilation,
-        groups=g.groups,
-        convention=g.convention,
-    )
+    """What is the default is left out, as callers do: so defaults are judged too."""
+    unusual: dict[str, Any] = {}
+    if g.groups != 1:
+        unusual["groups"] = g.groups
+    if g.convention != "correlation":
+        unusual["convention"] = g.convention
+    return Convolution(w, b, stride=g.stride, padding=g.padding, dilation=g.dilation, **unusual)

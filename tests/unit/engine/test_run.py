@@ -112,7 +112,7 @@ def test_the_corpora_come_in_order_up_to_the_largest_problem_those_of_two_axes_f
 def test_drawn_problems_come_last() -> None:
     profile = dataclasses.replace(EXPLORING, corpora=("seed",))
     ids = [n.id for n in run(Right(), profile).problems()]
-    assert ids[: len(corpus("seed"))] == [n.id for n in corpus("seed")]
+    assert set(ids[: len(corpus("seed"))]) == {n.id for n in corpus("seed")}
     assert set(ids[len(corpus("seed")) :]) == {"explored"}
     assert len(ids) == len(corpus("seed")) + 12
 
