@@ -119,7 +119,7 @@ class Run:
 
 
 def _rare(named: Named) -> bool:
-    """Two axes come first: nearly every mistake shows on them, and on few of the corpus' problems with one or three sooner."""
+    """False for problems with two axes: they come first, and nearly every mistake shows on one of the first three."""
     return named.problem.geometry.rank != 2
 
 

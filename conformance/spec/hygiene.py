@@ -148,8 +148,11 @@ def refuses_nonsense(case: Case) -> Iterator[Evidence]:
 
 
 def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """(operand, shape, what is wrong with it): one too many of everything, one where broadcasting would make many, and as
-    many elements as there should be, but on exchanged axes, which a reshape would take for the right ones."""
+    """(operand, shape, what is wrong with it).
+
+    One too many of everything; one where broadcasting would make many; as many elements as there should be, but on
+    exchanged axes, which a reshape would take for the right ones.
+    """
     g, b = case.g, case.operands.b
     channels, depth, last = (
         g.channels + g.groups,

@@ -277,7 +277,9 @@ def test_a_delta_that_is_reshaped_is_found(put: Put) -> None:
     """Its maps and items, or its spatial axes, are exchanged: no element is missing."""
     outcome = put("ReshapesDelta")
     assert outcome.roots == ["HYG-6"]
-    assert re.search(r"delta of shape \(.+\) where y has \(.+\) was accepted", outcome.findings[0].judgement.note)
+    assert re.search(
+        r"delta of shape \(.+\) where y has \(.+\) was accepted", outcome.findings[0].judgement.note
+    )
 
 
 # ---- the whole quick profile ----

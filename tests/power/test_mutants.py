@@ -9,6 +9,7 @@ import functools
 import re
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,9 @@ SOURCES = {
     "scipy": folder() / "python-scipy" / "adapter_scipy.py",
 }
 REPORT = Path(__file__).parents[2] / "reports" / "mutants.md"
-REASONS = tomllib.loads(Path(__file__).with_name("mutants").joinpath("equivalent.toml").read_text("utf-8"))["reason"]
+REASONS = tomllib.loads(Path(__file__).with_name("mutants").joinpath("equivalent.toml").read_text("utf-8"))[
+    "reason"
+]
 EQUIVALENT = [
     pytest.param(source, function, was, now, id=f"{source}-{function}: {was} becomes {now}")
     for reason in REASONS
@@ -41,8 +44,10 @@ EDGES = corpus("edges")
 
 # ---- mutants at work ----
 def module(source: str, text: str) -> ModuleType:
-    made = sys.modules[name] = ModuleType(name := f"mutant_of_{source}")
-    exec(compile(text, name, "exec"), made.__dict__)  # noqa: S102  the mutant is ours
+    name = f"mutant_of_{source}"
+    made = sys.modules[name] = ModuleType(name)
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # "is" with a literal
+        exec(compile(text, name, "exec"), made.__dict__)  # noqa: S102  the mutant is ours
     return made
 
 
@@ -130,7 +135,11 @@ def places(source: str, function: str, was: str) -> list[int]:
     start = re.search(rf"^ *(def|class) {function}\b", text, re.MULTILINE)
     assert start
     end = re.compile(r"^ *(def|class|@) ?\w+", re.MULTILINE).search(text, start.end())
-    return [m.start() for m in re.finditer(re.escape(was), text) if start.start() <= m.start() < (end.start() if end else len(text))]
+    return [
+        m.start()
+        for m in re.finditer(re.escape(was), text)
+        if start.start() <= m.start() < (end.start() if end else len(text))
+    ]
 
 
 @pytest.mark.parametrize(("source", "function", "was", "now"), EQUIVALENT)
@@ -150,7 +159,13 @@ def test_a_mutant_that_is_not_equivalent_does_not_pass_for_one() -> None:
 
 def test_the_report_lists_the_equivalent_mutants_of_now() -> None:
     text = REPORT.read_text("utf-8")
-    rows = [tuple(c.strip() for c in line.strip("|").split(" | ")) for line in text.splitlines() if line.startswith("| ")]
+    rows = [
+        tuple(c.strip() for c in line.strip("|").split(" | "))
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
     listed = [row for row in rows if row[0] in SOURCES]
-    assert sorted(listed) == sorted((*p.values[:2], f"`{p.values[2]}`", f"`{p.values[3]}`") for p in EQUIVALENT)  # type: ignore[misc]
+    assert sorted(listed) == sorted(
+        (*p.values[:2], f"`{p.values[2]}`", f"`{p.values[3]}`") for p in EQUIVALENT
+    )  # type: ignore[misc]
     assert "## Not seen" not in text

@@ -35,9 +35,10 @@ Every small change that cosmic-ray knows, made to a right implementation, should
 
     tox -e mutants
 
-{versions}. All mutants were judged. One is killed if `conformance run --profile quick` would not exit
-with 0: a MUST clause fails, the doctor objects, or nothing was judged with power; or if judging it takes more than five
-minutes of the processor or 4 GiB. The NumPy adapter is put on each mutant of the reference; python-scipy is run by both routes.
+{versions}. All mutants were judged. One is killed if
+`conformance run --profile quick` would not exit with 0: a MUST clause fails, the doctor objects, or nothing was judged
+with power; or if judging it takes more than five minutes of the processor or 4 GiB. The adapter python-numpy is put on
+each mutant of the reference; python-scipy is run by both routes.
 
 {scores}
 
@@ -107,7 +108,9 @@ def read(source: str, db: WorkDB) -> list[Mutant]:
         Mutant(
             source=source,
             function=item.mutations[0].definition_name or "",
-            outcome="skipped" if r.worker_outcome is WorkerOutcome.SKIPPED else TestOutcome(r.test_outcome).value,
+            outcome="skipped"
+            if r.worker_outcome is WorkerOutcome.SKIPPED
+            else TestOutcome(r.test_outcome).value,
             killer=(r.output or "").partition(" ")[0].rstrip(":"),
             lines=changed(r.diff or ""),
         )
