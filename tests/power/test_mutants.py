@@ -10,7 +10,7 @@ import re
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,8 +38,10 @@ EQUIVALENT = [
     for function, changes in functions.items()
     for was, now in changes
 ]
-USUAL = [n for name in ("covering", "seed") for n in corpus(name)]
+USUAL = (*corpus("covering"), *corpus("seed"))
 EDGES = corpus("edges")
+FEW = tuple(n for n in EDGES if n.problem.geometry.products < 2000 and n.problem.dtype in ("f64", "f32"))
+"""Of these python-scipy makes short work: it has no float16, and calls a library for each pair of a map and a channel."""
 
 
 # ---- mutants at work ----
@@ -52,25 +54,21 @@ def module(source: str, text: str) -> ModuleType:
 
 
 def reference(p: Problem, layer: type) -> list[Any]:
-    """y, dx, dw, db; the words of an exception in place of what was not computed."""
+    """y, dx, dw, db."""
     g, o = p.geometry, p.operands
     geometry = {"stride": g.stride, "padding": g.padding, "dilation": g.dilation}
-    try:
-        made = layer(o.w, o.b, **geometry, groups=g.groups, convention=g.convention)
-        return [made.forward(o.x), *made.backward(o.delta)]
-    except Exception as error:  # noqa: BLE001  whatever it is
-        return [repr(error)]
+    made = layer(o.w, o.b, **geometry, groups=g.groups, convention=g.convention)
+    return [made.forward(o.x), *made.backward(o.delta)]
 
 
 def scipy(p: Problem, adapter: type) -> list[Any]:
-    g, o, results = p.geometry, p.operands, []
-    for route in ("direct", "fftconvolve"):
-        try:
-            made = adapter(route)
-            results += [made.forward(g, o.x, o.w, o.b), *made.backward(g, o.x, o.w, o.b, o.delta)]
-        except Exception as error:  # noqa: BLE001
-            results += [repr(error)]
-    return results
+    """By both routes; what comes of Fourier transforms rounded to the integers that it stands for."""
+    g, o = p.geometry, p.operands
+    direct, fourier = (
+        [made.forward(g, o.x, o.w, o.b), *made.backward(g, o.x, o.w, o.b, o.delta)]
+        for made in map(adapter, ("", "fftconvolve"))
+    )
+    return [*direct, *(None if a is None else np.rint(a) + 0.0 for a in fourier)]
 
 
 COMPUTE: dict[str, tuple[str, Callable[[Problem, Any], list[Any]]]] = {
@@ -79,18 +77,24 @@ COMPUTE: dict[str, tuple[str, Callable[[Problem, Any], list[Any]]]] = {
 }
 
 
-def results(source: str, text: str, problems: list[Named]) -> Iterator[list[bytes]]:
+def results(source: str, text: str, problems: tuple[Named, ...]) -> list[list[bytes]]:
     """The bytes of all results, problem by problem."""
     name, compute = COMPUTE[source]
-    with np.errstate(all="ignore"):
-        made = getattr(module(source, text), name)
-        for n in problems:
-            yield [np.asarray(a).tobytes() for a in compute(n.problem, made)]
+    made = getattr(module(source, text), name)
+    return [[np.asarray(a).tobytes() for a in compute(n.problem, made)] for n in problems]
 
 
 @functools.cache
-def right(source: str, corpora: tuple[str, ...]) -> list[list[bytes]]:
-    return list(results(source, SOURCES[source].read_text("utf-8"), [n for c in corpora for n in corpus(c)]))
+def right(source: str, problems: tuple[Named, ...]) -> list[list[bytes]]:
+    return results(source, SOURCES[source].read_text("utf-8"), problems)
+
+
+def is_right(source: str, text: str, problems: tuple[Named, ...]) -> bool:
+    """Does a mutant compute the same bits?"""
+    try:
+        return results(source, text, problems) == right(source, problems)
+    except Exception:  # noqa: BLE001  whatever a mutant raises
+        return False
 
 
 def changed(source: str, was: str, now: str) -> str:
@@ -122,10 +126,8 @@ def test_every_edge_shows_a_mistake() -> None:
 @pytest.mark.parametrize("edge", ONLY_AT_EDGES)
 def test_each_edge_shows_what_covering_and_seed_let_pass(edge: str) -> None:
     mutant = changed("reference", *ONLY_AT_EDGES[edge])
-    assert list(results("reference", mutant, USUAL)) == right("reference", ("covering", "seed"))
-    found = dict(zip((n.id for n in EDGES), results("reference", mutant, list(EDGES)), strict=True))
-    expected = dict(zip((n.id for n in EDGES), right("reference", ("edges",)), strict=True))
-    assert found[edge] != expected[edge]
+    assert is_right("reference", mutant, USUAL)
+    assert not is_right("reference", mutant, tuple(n for n in EDGES if n.id == edge))
 
 
 # ---- those that are said to be equivalent ----
@@ -149,12 +151,12 @@ def test_an_equivalent_mutant_computes_the_same_bits(source: str, function: str,
     assert found, f"{function} has no {was!r} any more"
     for place in found:
         mutant = text[:place] + now + text[place + len(was) :]
-        assert list(results(source, mutant, list(EDGES))) == right(source, ("edges",))
+        assert is_right(source, mutant, FEW)
 
 
 def test_a_mutant_that_is_not_equivalent_does_not_pass_for_one() -> None:
     wrong = changed("scipy", "m // maps * channels + k", "m // maps * channels - k")
-    assert list(results("scipy", wrong, list(EDGES))) != right("scipy", ("edges",))
+    assert not is_right("scipy", wrong, FEW)
 
 
 def test_the_report_lists_the_equivalent_mutants_of_now() -> None:

@@ -57,11 +57,11 @@ def judge_reference(mutant: str) -> str:
 
 
 def judge_scipy(mutant: str) -> str:
-    """Both routes of a mutated adapter, which is loaded by its path as the right one is."""
+    """Both routes of a mutated adapter, which is loaded by its path; the first one is asked for without its name."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / SCIPY.name
         path.write_text(mutant, encoding="utf-8")
-        return killer([f"{path}:direct", f"{path}:fftconvolve"])
+        return killer([str(path), f"{path}:fftconvolve"])
 
 
 SOURCES: dict[str, tuple[Path, Callable[[str], str]]] = {
