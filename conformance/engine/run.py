@@ -119,7 +119,7 @@ class Run:
 
 
 def _rare(named: Named) -> bool:
-    """False for problems with two axes: they come first, and nearly every mistake shows on one of the first three."""
+    """False for problems with two axes: they come first, and most mistakes show on one of the first three."""
     return named.problem.geometry.rank != 2
 
 
