@@ -329,6 +329,13 @@ class OneForMany(Right):
         return super().backward(g, x, w, b, np.broadcast_to(delta, g.y_shape) if len(delta) == 1 else delta)
 
 
+class ReshapesDelta(Right):
+    """A delta whose axes are exchanged has as many elements as the right one: it is reshaped, and taken for it."""
+
+    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return super().backward(g, x, w, b, delta.reshape(g.y_shape))
+
+
 class SumsInFloat16(Right):
     """It declares float32 sums for float16, and rounds every partial sum to float16."""
 

@@ -87,5 +87,10 @@ def _layer(g: Geometry, w: Any, b: Any) -> Convolution:
 
 
 def _geometry(g: Geometry) -> dict[str, Any]:
-    """As keywords of the reference."""
-    return {name: getattr(g, name) for name in ("stride", "padding", "dilation", "groups", "convention")}
+    """As keywords of the reference; what is the default is left out, as callers do: so defaults are judged too."""
+    unusual: dict[str, Any] = {}
+    if g.groups != 1:
+        unusual["groups"] = g.groups
+    if g.convention != "correlation":
+        unusual["convention"] = g.convention
+    return {"stride": g.stride, "padding": g.padding, "dilation": g.dilation, **unusual}

@@ -2,6 +2,7 @@
 
 ``covering``  every pair of attribute classes (rank, dtype, stride, padding, ...): generated, see `covering`
 ``seed``      the post's own figures and every reader's case
+``edges``     negative padding, axes with one position, counts beyond 256
 ``sizes``     sizes at which kernels are tiled and vectorised, one axis at a time
 ``layers``    convolution layers of real networks at their true sizes
 
@@ -20,7 +21,7 @@ from conformance.problem import Problem
 
 __all__ = ["SETS", "Named", "corpus", "parse"]
 
-SETS = ("covering", "seed", "sizes", "layers")
+SETS = ("covering", "seed", "edges", "sizes", "layers")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,10 +29,10 @@ class Profile:
 PROFILES = {
     p.name: p
     for p in (
-        Profile(name="quick", corpora=("covering", "seed"), largest=10**6, explored=0, regimes=3),
+        Profile(name="quick", corpora=("covering", "seed", "edges"), largest=10**6, explored=0, regimes=3),
         Profile(
             name="standard",
-            corpora=("covering", "seed", "sizes", "layers"),
+            corpora=("covering", "seed", "edges", "sizes", "layers"),
             largest=10**7,
             explored=150,
             regimes=len(REGIMES),
@@ -40,7 +40,7 @@ PROFILES = {
         ),
         Profile(
             name="thorough",
-            corpora=("covering", "seed", "sizes", "layers"),
+            corpora=("covering", "seed", "edges", "sizes", "layers"),
             largest=2 * 10**9,
             explored=2000,
             regimes=len(REGIMES),

@@ -100,7 +100,7 @@ class Run:
         beyond = drawn(self.session, self.profile.explored, self.seed)
         judged = any(c.chapter == "NUM" for c in self.clauses)  # nothing else is, on these data
         rounding = list(in_regimes(small, self.profile.regimes if judged else 0))
-        return small + rounding + [Named(id="explored", problem=p) for p in beyond]
+        return sorted(small, key=_rare) + rounding + [Named(id="explored", problem=p) for p in beyond]
 
     def events(self) -> Iterator[Event]:
         """The doctor's remarks; if the adapter is sound every judgement, then the findings, each on its smallest problem.
@@ -122,8 +122,9 @@ class Run:
             yield self._shrunk(finding)
 
     def _judged(self) -> Iterator[list[Judgement]]:
-        """The judgements of each layer, then of each network: those are all put to it, as they say of each other what a
-        kink's derivative is.
+        """The judgements of each layer, then of each network.
+
+        Networks are all put to it: they tell each other what the derivative at a kink is.
         """
         yield from judge_all(self.session, self.problems(), self.clauses, fit=self._fits, judged=self.judged)
         for named in self.networks():
@@ -171,6 +172,11 @@ class Run:
         if self.session.refusal(problem.geometry, problem.dtype) is not None:
             return False
         return any(j.status is status for j in judge(self.session, problem, "", [clause]))
+
+
+def _rare(named: Named) -> bool:
+    """False for problems with two axes: they come first, and most mistakes show on one of the first three."""
+    return named.problem.geometry.rank != 2
 
 
 def in_regimes(corpus: list[Named], count: int) -> Iterator[Named]:

@@ -2,7 +2,7 @@
 
 A mistake is *killed* by the first problem on which a clause fails.  Single ones meet the quick profile's problems, pairs the
 standard profile's.  One that survives has to be *equivalent*: its results are the right ones, bit for bit, on every
-problem of three corpora, and there is a reason for it.
+problem of four corpora, and there is a reason for it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PAIR = "pair"
 CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO and not c.of_networks)
 """Those of single layers that can fail."""
 
-COMPARED = ("covering", "seed", "sizes")
+COMPARED = ("covering", "seed", "edges", "sizes")
 """Corpora on which an equivalent mistake gives the right results."""
 
 REASONS = {
@@ -191,13 +191,13 @@ def _session(m: Mistake) -> Session:
 
 @functools.cache
 def _problems(profile: str, dtypes: tuple[str, ...]) -> tuple[tuple[Named, ...], tuple[Named, ...]]:
-    """What a run puts to an implementation of these dtypes: covering and seed, and what comes after them."""
+    """What a run puts to an implementation of these dtypes: the quick profile's corpora, and what comes after them."""
     session = _session(dataclasses.replace(RIGHT, dtypes=dtypes))
     found: dict[Problem, Named] = {}
     for n in Run(session, PROFILES[profile]).problems():
         problem = fitted(n.problem, session)
         found.setdefault(problem, Named(id=n.id, problem=problem))
-    known = {n.id for name in ("covering", "seed") for n in corpus(name)}
+    known = {n.id for name in PROFILES["quick"].corpora for n in corpus(name)}
     first = tuple(n for n in found.values() if n.id in known)
     after = tuple(n for n in found.values() if n.id not in known)
     return first, after

@@ -148,7 +148,11 @@ def refuses_nonsense(case: Case) -> Iterator[Evidence]:
 
 
 def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """(operand, shape, what is wrong with it): one too many of everything, and one where broadcasting would make many."""
+    """(operand, shape, what is wrong with it).
+
+    One too many of everything; one where broadcasting would make many; as many elements as there should be, but on
+    exchanged axes, which a reshape would take for the right ones.
+    """
     g, b = case.g, case.operands.b
     channels, depth, last = (
         g.channels + g.groups,
@@ -160,6 +164,8 @@ def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
     yield "delta", (g.batch, g.maps, *last), f"delta of size {last} where y has {g.output}"
     if g.batch > 1:
         yield "delta", (1, *g.y_shape[1:]), f"delta of 1 item where y has {g.batch}"
+    for exchanged in {(g.maps, g.batch, *g.output), (g.batch, g.maps, *g.output[::-1])} - {g.y_shape}:
+        yield "delta", exchanged, f"delta of shape {exchanged} where y has {g.y_shape}"
     if b is not None:
         yield "b", (g.maps + 1, *b.shape[1:]), f"a bias for {g.maps + 1} maps where there are {g.maps}"
         if g.maps > 1:

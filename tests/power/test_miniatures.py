@@ -273,6 +273,15 @@ def test_an_operand_of_size_one_where_many_are_needed_is_refused_or_found(put: P
     assert put("OneForMany").roots == ["HYG-6"]
 
 
+def test_a_delta_that_is_reshaped_is_found(put: Put) -> None:
+    """Its maps and items, or its spatial axes, are exchanged: no element is missing."""
+    outcome = put("ReshapesDelta")
+    assert outcome.roots == ["HYG-6"]
+    assert re.search(
+        r"delta of shape \(.+\) where y has \(.+\) was accepted", outcome.findings[0].judgement.note
+    )
+
+
 # ---- the whole quick profile ----
 @pytest.mark.parametrize(
     ("miniature", "root"),

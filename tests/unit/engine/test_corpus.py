@@ -39,7 +39,7 @@ def test_ids_are_unique_over_all_sets() -> None:
 
 
 def test_ids_begin_with_their_set() -> None:
-    for name in ("covering", "seed", "sizes"):
+    for name in ("covering", "seed", "edges", "sizes"):
         assert {id_.partition("/")[0] for id_ in by_id(name)} == {name}
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from conformance import Adapter, Capabilities, Geometry, Problem
 from conformance.adapter.session import Session
-from conformance.engine.corpus import corpus
+from conformance.engine.corpus import SETS, corpus
 from conformance.engine.fit import fitted
 from conformance.engine.strategies import EVERYTHING
 
-ALL = [n.problem for name in ("covering", "seed", "sizes", "layers") for n in corpus(name)]
+ALL = [n.problem for name in SETS for n in corpus(name)]
 
 
 class Claims(Adapter):

@@ -170,9 +170,9 @@ def test_single_mistakes_come_before_pairs(short: tuple[Named, ...]) -> None:
     assert [(t.family, t.verdict) for t in found] == [("scale", "killed"), (PAIR, "equivalent")]
 
 
-def test_covering_and_seed_come_before_everything_else() -> None:
+def test_the_corpora_come_before_everything_else() -> None:
     first, after = power._problems("quick", ("f32",))
-    assert {n.id.partition("/")[0] for n in first} == {"covering", "seed"}
+    assert {n.id.partition("/")[0] for n in first} == {"covering", "seed", "edges"}
     assert all("+" in n.id for n in after)
     assert {n.problem.dtype for n in (*first, *after)} == {"f32"}
 
