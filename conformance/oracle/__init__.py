@@ -3,12 +3,14 @@
 from conformance.oracle.arithmetic import Arithmetic
 from conformance.oracle.compare import Evidence, Grade, compare, identical, rounded_once, sizes, wrong
 from conformance.oracle.expectation import Expectation, Expected
+from conformance.oracle.operations import FurtherExpectation
 
 __all__ = [
     "Arithmetic",
     "Evidence",
     "Expectation",
     "Expected",
+    "FurtherExpectation",
     "Grade",
     "compare",
     "identical",

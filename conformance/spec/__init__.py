@@ -1,6 +1,17 @@
 """The CLAUSES: what a conforming implementation must do, one chapter a file, each an executable property."""
 
-from conformance.spec import algebra, bias, delta, forward, hygiene, numerics, weight  # noqa: F401  (they register)
+from conformance.spec import (  # noqa: F401  (they register)
+    algebra,
+    bias,
+    delta,
+    double_backward,
+    forward,
+    forward_mode,
+    hygiene,
+    numerics,
+    transposed,
+    weight,
+)
 from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised, TimedOut
 from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
 
