@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from conformance.oracle import Evidence
 from conformance.spec.case import Case
-from conformance.spec.further import balanced, each_alone, equal
+from conformance.spec.further import balanced, equal, one_alone
 from conformance.spec.registry import clause
 
 __all__: list[str] = []
@@ -64,7 +64,7 @@ def by_delta(case: Case) -> Iterator[Evidence]:
     falls_with=VALUES,
 )
 def alone(case: Case) -> Iterator[Evidence]:
-    yield from each_alone(case, "double_backward.dx", "double_backward.dw", "double_backward.ddelta")
+    yield from one_alone(case, "double_backward.dx", "double_backward.dw", "double_backward.ddelta")
 
 
 @clause(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from conformance.oracle import Evidence
 from conformance.spec.case import Case
-from conformance.spec.further import balanced, each_alone, equal
+from conformance.spec.further import balanced, equal, one_alone
 from conformance.spec.registry import clause
 
 __all__: list[str] = []
@@ -48,4 +48,4 @@ def transpose(case: Case) -> Iterator[Evidence]:
     falls_with=["JVP-1"],
 )
 def alone(case: Case) -> Iterator[Evidence]:
-    yield from each_alone(case, "forward_mode.dy")
+    yield from one_alone(case, "forward_mode.dy")
