@@ -18,6 +18,7 @@ from conformance.problem.dtypes import DType, dtype_of
 from conformance.problem.fills import FILLS, INTEGER_FILLS, REGIMES, Source, bits
 from conformance.problem.geometry import Geometry
 from conformance.problem.memory import MEMORIES, laid_out
+from conformance.problem.operations import FURTHER
 from conformance.problem.notation import parse_fields, write_line
 
 __all__ = ["QUANTITIES", "Operands", "Problem", "Results", "summands"]
@@ -150,6 +151,10 @@ class Problem:
     def further(self) -> Operands:
         """The same with what the optional operations are given besides: u, v, r and c (None without a bias)."""
         return self._draw(DRAWN)
+
+    def operands_of(self, quantity: str) -> Operands:
+        """What a quantity is computed of: with u, v, r and c if it is one of an optional operation."""
+        return self.further if quantity in FURTHER else self.operands
 
     def _draw(self, names: tuple[str, ...]) -> Operands:
         shapes = {name: self._drawn_shape(name) for name in names}

@@ -45,13 +45,13 @@ def delta_before(case: Case) -> Iterator[Evidence]:
 
 @clause(
     "TRN-3",
-    "dw of the transposed convolution correlates its delta with its x, db sums its delta over batch and positions",
-    equation="dw'[m,c,t] = sum_n sum_o x[n,m,o] delta~[n,c, o*s + t*d - p_lo];  db[c] = sum_n sum_i delta[n,c,i]",
+    "dw of the transposed convolution is the correlation of its delta with its x",
+    equation="dw'[m,c,t] = sum_n sum_o x[n,m,o] delta~[n,c, o*s + t*d - p_lo]",
     source="output, step 5: x and delta exchange their places",
     needs=["transposed.dw"],
 )
-def parameters(case: Case) -> Iterator[Evidence]:
-    yield from equal(case, "transposed.dw", "transposed.db")
+def weights(case: Case) -> Iterator[Evidence]:
+    yield from equal(case, "transposed.dw")
 
 
 @clause(
@@ -96,3 +96,15 @@ def transpose(case: Case) -> Iterator[Evidence]:
     yield from dot(
         "transposed.y", (there, o.x), (plain, o.delta), "<y' - b', x> of the transposed against <y - b, delta>"
     )
+
+
+@clause(
+    "TRN-6",
+    "db of the transposed convolution is the sum of its delta over batch and positions",
+    equation="db[c] = sum_n sum_i delta[n,c,i]",
+    source="reader 8: and what about the update of biases?",
+    needs=["transposed.db"],
+    readers=[8],
+)
+def bias(case: Case) -> Iterator[Evidence]:
+    yield from equal(case, "transposed.db")
