@@ -102,9 +102,7 @@ class Jax(Adapter):
         g.check(c=b)
         return self._run(self._transposed_gradients, g, x, w, b, delta)
 
-    def double_backward(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         return self._called(self._second, g, x, w, b, delta, u, v, r)
 
     def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
@@ -188,9 +186,7 @@ class Jax(Adapter):
         _, vjp = jax.vjp(lambda *operands: self._transposed_layer(g, *operands), x, w, b)
         return vjp(delta)
 
-    def _vjp_of_vjp(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def _vjp_of_vjp(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         """By x, w and delta, of the gradients that have a direction."""
 
         def first(x: Any, w: Any, delta: Any) -> list[Any]:

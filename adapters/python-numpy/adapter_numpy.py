@@ -48,9 +48,7 @@ class NumPy(Adapter):
     def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         return transposed_gradients(x, w, b, delta, **_options(g))
 
-    def double_backward(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         return second_order(x, w, delta, u, v, r, **_options(g))
 
     def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:

@@ -97,9 +97,7 @@ class TensorFlow(Adapter):
         dx, dw, *db = (a.numpy() for a in self._run(self._transposed_vjp, g, x=x, w=w, b=b, delta=delta))
         return dx, dw, db[0] if db else None
 
-    def double_backward(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         second = self._run(self._vjp_of_vjp, g, x=x, w=w, b=b, delta=delta, u=u, v=v, r=r)
         return tuple(a.numpy() for a in second)
 
@@ -174,7 +172,6 @@ class TensorFlow(Adapter):
         db = tf.einsum("nhwm->mhw", delta) if untied else tf.raw_ops.BiasAddGrad(out_backprop=delta)
         return dx, self._rotated(g, dw), db
 
-
     def _transposed(self, g: Geometry, x: Any, w: Any, b: Any = None) -> Any:
         """y of the transposed convolution, cropped from all of the padded size; each step differentiable."""
         if max(g.dilation) > 1 and (self.route == "eager" or (self.route == "onednn" and g.rank == 3)):
@@ -198,7 +195,15 @@ class TensorFlow(Adapter):
         return tape.gradient(y, operands, output_gradients=delta)
 
     def _vjp_of_vjp(
-        self, g: Geometry, x: Any, w: Any, delta: Any, b: Any = None, u: Any = None, v: Any = None, r: Any = None
+        self,
+        g: Geometry,
+        x: Any,
+        w: Any,
+        delta: Any,
+        b: Any = None,
+        u: Any = None,
+        v: Any = None,
+        r: Any = None,
     ) -> Any:
         """By x, w and delta, of the gradients that have a direction: a tape in a tape."""
         tf, layer = self._tf, (x, w) if b is None else (x, w, b)

@@ -112,18 +112,16 @@ class Torch(Adapter):
         with self._kernels():
             leaves = [t for t in (*self._operands(g, x, w, b), self._operand(g, delta)) if t is not None]
             *layer, error = (t.requires_grad_() for t in leaves)
-            given = [(t, d) for t, d in zip(layer, self._directions(g, u, v, r), strict=False) if d is not None]
-            first = torch.autograd.grad(
-                _layer(g, *layer), [t for t, _ in given], error, create_graph=True
-            )
+            given = [
+                (t, d) for t, d in zip(layer, self._directions(g, u, v, r), strict=False) if d is not None
+            ]
+            first = torch.autograd.grad(_layer(g, *layer), [t for t, _ in given], error, create_graph=True)
             second = torch.autograd.grad(
                 first, (layer[0], layer[1], error), [d for _, d in given], materialize_grads=True
             )
         return tuple(_array(a) for a in second)
 
-    def forward_mode(
-        self, g: Geometry, x: Array, w: Array, b: Array | None, u: Any, v: Any, r: Any
-    ) -> Array:
+    def forward_mode(self, g: Geometry, x: Array, w: Array, b: Array | None, u: Any, v: Any, r: Any) -> Array:
         """torch.func.jvp by the operands that have a direction; the others are constants."""
         operands, directions = self._operands(g, x, w, b), self._directions(g, u, v, r)
         moved = [k for k, d in enumerate(directions) if d is not None]
@@ -133,9 +131,7 @@ class Torch(Adapter):
             return _layer(g, *(changed.get(k, operand) for k, operand in enumerate(operands)))
 
         with self._kernels():
-            _, dy = torch.func.jvp(
-                y, tuple(operands[k] for k in moved), tuple(directions[k] for k in moved)
-            )
+            _, dy = torch.func.jvp(y, tuple(operands[k] for k in moved), tuple(directions[k] for k in moved))
             return _array(dy)
 
     def _directions(self, g: Geometry, u: Any, v: Any, r: Any) -> list[Tensor | None]:

@@ -22,16 +22,24 @@ from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.problem import QUANTITIES, Geometry, dtype_of
-from conformance.problem.operations import shape_of
 from conformance.problem.memory import laid_out
+from conformance.problem.operations import shape_of
 from conformance.spec import Answer, NotOffered, Question, Raised, TimedOut
 
 __all__ = ["TIME_LIMIT", "Session"]
 
 Array = NDArray[Any]
 _LAYOUT = {
-    **{"x": "x", "w": "w", "y": "x", "delta": "x", "dx": "x", "dw": "w"},
-    **{"u": "x", "v": "w", "ddelta": "x", "dy": "x"},
+    "x": "x",
+    "w": "w",
+    "y": "x",
+    "delta": "x",
+    "dx": "x",
+    "dw": "w",
+    "u": "x",
+    "v": "w",
+    "ddelta": "x",
+    "dy": "x",
 }
 
 

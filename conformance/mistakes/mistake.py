@@ -95,9 +95,7 @@ class _Mistaken(Adapter):
     def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         return self._operation("transposed_backward", g, x, w, b, delta)
 
-    def double_backward(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         return self._operation("double_backward", g, x, w, b, delta, u, v, r)
 
     def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:

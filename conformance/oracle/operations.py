@@ -53,7 +53,7 @@ class Term:
     on_x: bool = False
 
     def layer(self, g: Geometry, o: Operands) -> tuple[Geometry, Operands]:
-        """The convolution that it is a result of.  It has a bias only if the term names one; a direction that is None is zero."""
+        """The convolution that it is a result of: with a bias only if the term names one; a direction that is None is zero."""
         if not self.on_x:
             changes: dict[str, Any] = {"b": None}
             for name, of in self.operands.items():
@@ -146,7 +146,9 @@ class Combined(Expected):
     @property
     def least(self) -> float:
         """The smallest product of any term, or element of a bias, that is not zero."""
-        biases = [t.whole.smallest["b"] for t in self._terms if t.quantity == "y" and t.whole.g.bias != "none"]
+        biases = [
+            t.whole.smallest["b"] for t in self._terms if t.quantity == "y" and t.whole.g.bias != "none"
+        ]
         return min([*(t.least for t in self._terms if t.least), *biases], default=0.0)
 
     @functools.cached_property

@@ -168,7 +168,7 @@ class Geometry:
         return None if self.bias == "none" else (self.channels,)
 
     def shape_of(self, name: str) -> Ints | None:
-        """The shape of x, w, b, y, delta, dx, dw or db; of the directions u, v, r; of the transposed convolution's bias c."""
+        """The shape of x, w, b, y, delta, dx, dw, db; of directions u, v, r; of c, the bias of the transposed convolution."""
         return {
             "x": self.x_shape,
             "w": self.w_shape,
@@ -197,9 +197,18 @@ class Geometry:
 
 
 _LIKE = {
-    **{"x": "x", "w": "w", "b": "b", "y": "y", "delta": "y"},
-    **{"dx": "x", "dw": "w", "db": "b"},
-    **{"u": "x", "v": "w", "r": "b", "c": "c"},
+    "x": "x",
+    "w": "w",
+    "b": "b",
+    "y": "y",
+    "delta": "y",
+    "dx": "x",
+    "dw": "w",
+    "db": "b",
+    "u": "x",
+    "v": "w",
+    "r": "b",
+    "c": "c",
 }
 
 

@@ -18,8 +18,8 @@ from conformance.problem.dtypes import DType, dtype_of
 from conformance.problem.fills import FILLS, INTEGER_FILLS, REGIMES, Source, bits
 from conformance.problem.geometry import Geometry
 from conformance.problem.memory import MEMORIES, laid_out
-from conformance.problem.operations import FURTHER
 from conformance.problem.notation import parse_fields, write_line
+from conformance.problem.operations import FURTHER
 
 __all__ = ["QUANTITIES", "Operands", "Problem", "Results", "summands"]
 

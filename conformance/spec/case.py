@@ -183,8 +183,9 @@ class Case:
         again: int = 0,
         **changes: Any,
     ) -> Array:
-        """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`; for
-        optional operations also `u=`, `v=`, `r=`, `c=`, all by the names that the problem knows them by).
+        """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`).
+
+        Of an optional operation: other operands (also `u=`, `v=`, `r=`, `c=`), by the names that the problem knows them by.
 
         Raises:
             Misshapen: it has not the size that the geometry gives.

@@ -41,7 +41,9 @@ def never_rounds(case: Case, *quantities: str) -> bool:
     return all(e.unrounded if e.direct else bool(np.all(e.bound < 0.5)) for e in expected)
 
 
-def balanced(case: Case, quantity: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[Evidence]:
+def balanced(
+    case: Case, quantity: str, left: Mapping[str, Any], right: Mapping[str, Any]
+) -> Iterator[Evidence]:
     """Are two sums of inner products equal?  Each is given as quantity -> what it is multiplied with."""
 
     def joined(side: Mapping[str, Any]) -> Pair:

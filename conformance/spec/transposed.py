@@ -92,9 +92,14 @@ def transpose(case: Case) -> Iterator[Evidence]:
     there = there if o.c is None else there - o.c.astype(np.float64).reshape(-1, *spatial)
     plain = case.settled("y", case["y"])
     if o.b is not None:
-        plain = plain - o.b.astype(np.float64).reshape(-1, *(spatial if case.g.bias == "tied" else case.g.output))
+        plain = plain - o.b.astype(np.float64).reshape(
+            -1, *(spatial if case.g.bias == "tied" else case.g.output)
+        )
     yield from dot(
-        "transposed.y", (there, o.x), (plain, o.delta), "<y' - b', x> of the transposed against <y - b, delta>"
+        "transposed.y",
+        (there, o.x),
+        (plain, o.delta),
+        "<y' - b', x> of the transposed against <y - b, delta>",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,9 @@ __all__ = ["MISTAKES"]
 KERNEL = "the transposed convolution lays the kernel down where the plain one would have read it: t reaches o * stride + t"
 STUFF = "put stride - 1 zeros between the elements of x before it is slid"
 BEHIND = "output padding makes y longer behind, where the plain convolution's stride left something over"
-GROUPS = "group j has maps j M/G .. (j+1) M/G - 1 of x and channels j C/G .. (j+1) C/G - 1 of y, in this order"
+GROUPS = (
+    "group j has maps j M/G .. (j+1) M/G - 1 of x and channels j C/G .. (j+1) C/G - 1 of y, in this order"
+)
 BIAS = "the bias of a transposed convolution is one a channel of y, and is added everywhere"
 
 
@@ -29,7 +32,9 @@ def _interleaved(out: Floats, g: Geometry) -> Floats:
 
 def _cut(out: Floats, g: Geometry) -> Floats:
     """Without what the stride left over."""
-    return out[(..., *(slice(0, max(n - rest, 1)) for n, rest in zip(g.size, g.remainder, strict=True)))]
+    lengths = [max(n - rest, 1) for n, rest in zip(g.size, g.remainder, strict=True)]
+    whole: tuple[Any, ...] = (..., *map(slice, lengths))
+    return np.asarray(out[whole])
 
 
 def _not_where_nothing_falls(out: Floats, g: Geometry) -> Floats:
@@ -133,9 +138,7 @@ OF_GRADIENTS = (
         "transposed.dx-first-group-for-all",
         "dx of the transposed convolution reads the channels of the first group for all maps",
         hint=GROUPS,
-        change=first(
-            only(lambda g: g.groups > 1, lambda r: r.replace(channels=_first_group(r)))
-        ),
+        change=first(only(lambda g: g.groups > 1, lambda r: r.replace(channels=_first_group(r)))),
     ),
     made(
         "transposed.dw-kernel-turned",
