@@ -14,7 +14,8 @@ import numpy as np
 
 from conformance import Adapter, Arithmetic, Geometry
 from conformance.engine import strategies
-from conformance.reference import Convolution
+from conformance.problem.operations import OPERATIONS
+from conformance.reference import Convolution, directional, second_order, transposed, transposed_gradients
 
 EVERYTHING = dataclasses.replace(
     strategies.EVERYTHING,
@@ -46,6 +47,26 @@ class Right(Adapter):
         right = layer(g, w, b)
         right.forward(x)
         return right.backward(delta)
+
+
+class Whole(Right):
+    """Nothing is wrong, and every optional operation is offered."""
+
+    capabilities = dataclasses.replace(EVERYTHING, operations=frozenset(OPERATIONS))
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return transposed(x, w, b, size=g.size, **layer(g, w, b).geometry)
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return transposed_gradients(x, w, b, delta, **layer(g, w, b).geometry)
+
+    def double_backward(
+        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
+    ) -> Any:
+        return second_order(x, w, delta, u, v, r, **layer(g, w, b).geometry)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return directional(x, w, u, v, r, **layer(g, w, b).geometry)
 
 
 class AlwaysZero(Right):

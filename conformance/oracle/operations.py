@@ -53,7 +53,10 @@ class Term:
     on_x: bool = False
 
     def layer(self, g: Geometry, o: Operands) -> tuple[Geometry, Operands]:
-        """The convolution that it is a result of: with a bias only if the term names one; a direction that is None is zero."""
+        """The convolution that it is a result of.
+
+        It has a bias only if the term names one; a direction that is None is zero.
+        """
         if not self.on_x:
             changes: dict[str, Any] = {"b": None}
             for name, of in self.operands.items():

@@ -168,7 +168,7 @@ class Geometry:
         return None if self.bias == "none" else (self.channels,)
 
     def shape_of(self, name: str) -> Ints | None:
-        """The shape of x, w, b, y, delta, dx, dw, db; of directions u, v, r; of c, the bias of the transposed convolution."""
+        """The shape of x, w, b, y, delta, dx, dw or db; of a direction u, v or r; of c, the transposed convolution's b."""
         return {
             "x": self.x_shape,
             "w": self.w_shape,

@@ -57,6 +57,10 @@ MEASURED = {"NUM-7"}
 """Clauses that fail nobody: they say what they saw (tests/unit/spec/test_numerics.py), and no mistake can be theirs."""
 
 
+ELSEWHERE = ("TRN", "SEC", "JVP")
+"""Chapters of optional operations: tests/unit/spec/test_operations.py."""
+
+
 def turned(g: Geometry, w: Any) -> Any:
     return np.flip(w, tuple(range(2, 2 + g.rank)))
 
@@ -699,7 +703,8 @@ def judged(case: Case, clause: str) -> list[Evidence]:
 
 
 def test_every_clause_has_a_mistake_that_it_must_catch() -> None:
-    assert {row.clause for row in TABLE} == set(REGISTRY) - MEASURED
+    elsewhere = {c.id for c in REGISTRY.values() if c.chapter in ELSEWHERE}
+    assert {row.clause for row in TABLE} == set(REGISTRY) - MEASURED - elsewhere
     assert {c.id for c in REGISTRY.values() if c.severity is Severity.INFO} == MEASURED
 
 
