@@ -60,9 +60,7 @@ class Whole(Right):
     def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         return transposed_gradients(x, w, b, delta, **layer(g, w, b).geometry)
 
-    def double_backward(
-        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
-    ) -> Any:
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
         return second_order(x, w, delta, u, v, r, **layer(g, w, b).geometry)
 
     def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:

@@ -32,8 +32,7 @@ def _subset(name: str, values: Any, known: tuple[Any, ...], *, least: int = 1) -
         chosen = frozenset(values)
         shown = str(set(chosen)) if chosen else "{}"
     except TypeError:
-        chosen, shown = frozenset(), repr(values)
-        least = 1
+        chosen, shown = frozenset({object()}), repr(values)
     if len(chosen) < least or not chosen <= set(known):
         kind = "non-empty set" if least else "set"
         raise AdapterBroken(

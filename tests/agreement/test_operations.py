@@ -90,13 +90,27 @@ def test_a_direction_that_is_none_is_zero(absent: tuple[str, ...]) -> None:
 
 def test_the_index_sums_tell_all_quantities_apart() -> None:
     """Otherwise they could not tell a term from another."""
-    g = Geometry(batch=2, channels=4, maps=4, groups=2, size=(6, 5), kernel=(2, 3), stride=(2, 1), padding=((1, 0), (0, 2)))
+    g = Geometry(
+        batch=2,
+        channels=4,
+        maps=4,
+        groups=2,
+        size=(6, 5),
+        kernel=(2, 3),
+        stride=(2, 1),
+        padding=((1, 0), (0, 2)),
+    )
     o = operands(g, 0)
     whole = index_sums(g, o)
     for name in ("x", "w", "delta", "u", "v", "r", "c"):
         other = index_sums(g, o.replace(**{name: 2 * getattr(o, name)}))
         reads = {
-            "transposed": {"transposed.y": "w delta c", "transposed.dx": "w x", "transposed.dw": "delta x", "transposed.db": "x"},
+            "transposed": {
+                "transposed.y": "w delta c",
+                "transposed.dx": "w x",
+                "transposed.dw": "delta x",
+                "transposed.db": "x",
+            },
             "second": {
                 "double_backward.dx": "v delta",
                 "double_backward.dw": "u delta",
@@ -111,7 +125,11 @@ def test_the_index_sums_tell_all_quantities_apart() -> None:
 
 # ---- exact differences ----
 def dot(a: Any, b: Any) -> int:
-    return 0 if a is None or b is None else int((a.astype(int).astype(object) * b.astype(int).astype(object)).sum())
+    return (
+        0
+        if a is None or b is None
+        else int((a.astype(int).astype(object) * b.astype(int).astype(object)).sum())
+    )
 
 
 def of_l(g: Geometry, o: Operands) -> int:

@@ -62,8 +62,16 @@ def without(number: int) -> Change:
 
 
 def given(**names: str) -> Callable[[Operands], Operands]:
-    """Other operands: ``given(u="x")`` is x where u belongs."""
-    return lambda o: o.replace(**{name: getattr(o, other) for name, other in names.items()})
+    """Other operands: ``given(u="x")`` is x where u belongs; a direction that is None is zero."""
+
+    def change(o: Operands) -> Operands:
+        changes: dict[str, Any] = {}
+        for name, other in names.items():
+            a = getattr(o, other)
+            changes[name] = np.zeros_like(getattr(o, name)) if a is None else a
+        return o.replace(**changes)
+
+    return change
 
 
 def _zeros(g: Geometry, quantity: str) -> Any:

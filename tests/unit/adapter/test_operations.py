@@ -47,12 +47,11 @@ class Last(miniatures.Whole):
             return a
         return np.moveaxis(a, (-1, -2), (0, 1)) if name in ("w", "v") else np.moveaxis(a, -1, 1)
 
-    def _call(self, method: str, g: Geometry, *operands: Any) -> Any:
-        names = CALLS[method].reads
-        seen = [self._seen(name, a) for name, a in zip(names, operands, strict=True)]
-        for name, a in zip(names.values(), seen, strict=True):
-            assert a is None or a.shape == g.shape_of(name), name
-        results = getattr(self.inner, method)(g, *seen)
+    def _call(self, method: str, g: Geometry, operands: dict[str, Any]) -> Any:
+        seen = {name: self._seen(name, a) for name, a in operands.items()}
+        for name, a in seen.items():
+            assert a is None or a.shape == g.shape_of(CALLS[method].reads[name]), name
+        results = getattr(self.inner, method)(g, **seen)
         gives = list(CALLS[method].gives)
         back = [
             a if r == "db" else np.moveaxis(a, (0, 1), (-1, -2)) if r == "dw" else np.moveaxis(a, 1, -1)
@@ -60,17 +59,17 @@ class Last(miniatures.Whole):
         ]
         return tuple(back) if len(gives) > 1 else back[0]
 
-    def transposed(self, g: Geometry, *operands: Any) -> Any:
-        return self._call("transposed", g, *operands)
+    def transposed(self, g: Geometry, **operands: Any) -> Any:
+        return self._call("transposed", g, operands)
 
-    def transposed_backward(self, g: Geometry, *operands: Any) -> Any:
-        return self._call("transposed_backward", g, *operands)
+    def transposed_backward(self, g: Geometry, **operands: Any) -> Any:
+        return self._call("transposed_backward", g, operands)
 
-    def double_backward(self, g: Geometry, *operands: Any) -> Any:
-        return self._call("double_backward", g, *operands)
+    def double_backward(self, g: Geometry, **operands: Any) -> Any:
+        return self._call("double_backward", g, operands)
 
-    def forward_mode(self, g: Geometry, *operands: Any) -> Any:
-        return self._call("forward_mode", g, *operands)
+    def forward_mode(self, g: Geometry, **operands: Any) -> Any:
+        return self._call("forward_mode", g, operands)
 
 
 @pytest.mark.parametrize("adapter", [miniatures.Whole, Last])
@@ -92,14 +91,14 @@ def test_without_a_bias_none_is_handed_over_and_none_expected() -> None:
 
 # ---- what is watched ----
 class Writing(miniatures.Whole):
-    def forward_mode(self, g: Geometry, *operands: Any) -> Any:
-        dy = super().forward_mode(g, *operands)
-        operands[3][...] = 0
+    def forward_mode(self, g: Geometry, **operands: Any) -> Any:
+        dy = super().forward_mode(g, **operands)
+        operands["u"][...] = 0
         return dy
 
-    def double_backward(self, g: Geometry, *operands: Any) -> Any:
-        dx, dw, ddelta = super().double_backward(g, *operands)
-        delta = operands[3]
+    def double_backward(self, g: Geometry, **operands: Any) -> Any:
+        dx, dw, ddelta = super().double_backward(g, **operands)
+        delta = operands["delta"]
         delta[...] = ddelta
         return dx, dw, delta
 
@@ -111,14 +110,15 @@ def test_operands_that_are_changed_or_handed_back_are_seen() -> None:
 
 
 class Failing(miniatures.Whole):
-    def transposed(self, *operands: Any) -> Any:
+    def transposed(self, g: Any, **operands: Any) -> Any:
         raise RuntimeError("no kernel")
 
-    def double_backward(self, *operands: Any) -> Any:
+    def double_backward(self, g: Any, **operands: Any) -> Any:
         raise Unsupported("not here")
 
-    def forward_mode(self, *operands: Any) -> Any:
-        time.sleep(5)
+    def forward_mode(self, g: Any, **operands: Any) -> Any:
+        time.sleep(0.5)
+        return super().forward_mode(g, **operands)
 
 
 def test_errors_are_given_their_names() -> None:
@@ -137,12 +137,12 @@ class Declaring(miniatures.Right):
 
 
 class Pair(miniatures.Whole):
-    def double_backward(self, g: Geometry, *operands: Any) -> Any:
-        return super().double_backward(g, *operands)[:2]
+    def double_backward(self, g: Geometry, **operands: Any) -> Any:
+        return super().double_backward(g, **operands)[:2]
 
 
 class Nothing(miniatures.Whole):
-    def forward_mode(self, g: Geometry, *operands: Any) -> Any:
+    def forward_mode(self, g: Geometry, **operands: Any) -> Any:
         return None
 
 
@@ -166,7 +166,9 @@ def test_operations_are_declared_by_name() -> None:
     able = Capabilities(operations={"transposed"}, quantities={"y"})  # type: ignore[arg-type]
     assert able.offered == {"y", "transposed.y", "transposed.dx", "transposed.dw", "transposed.db"}
     for wrong in ({"transpose"}, "transposed", 3):
-        with pytest.raises(AdapterBroken, match="it must be a set of transposed, double_backward, forward_mode"):
+        with pytest.raises(
+            AdapterBroken, match="it must be a set of transposed, double_backward, forward_mode"
+        ):
             Capabilities(operations=wrong)  # type: ignore[arg-type]
 
 
@@ -174,8 +176,8 @@ def test_operations_are_declared_by_name() -> None:
 class Exchanged(miniatures.Whole):
     """The results of the second backward pass in another order."""
 
-    def double_backward(self, g: Geometry, *operands: Any) -> Any:
-        dx, dw, ddelta = super().double_backward(g, *operands)
+    def double_backward(self, g: Geometry, **operands: Any) -> Any:
+        dx, dw, ddelta = super().double_backward(g, **operands)
         return ddelta, dx, dw
 
 
@@ -186,7 +188,8 @@ def remarks(adapter: Any) -> list[Remark]:
 def test_the_doctor_asks_all_that_is_declared() -> None:
     told = [r.text for r in remarks(miniatures.Whole()) if r.check == "operations"]
     assert told == [
-        f"{method} gives {', '.join(CALLS[method].quantity(r) for r in CALLS[method].gives)}" for method in METHODS
+        f"{method} gives {', '.join(CALLS[method].quantity(r) for r in CALLS[method].gives)}"
+        for method in METHODS
     ]
     assert not [r for r in remarks(miniatures.Right()) if r.check == "operations"]
 
@@ -194,7 +197,10 @@ def test_the_doctor_asks_all_that_is_declared() -> None:
 def test_the_doctor_sees_results_in_another_order() -> None:
     *_, last = remarks(Exchanged())
     assert not last.ok
-    assert "double_backward returns (double_backward.ddelta, double_backward.dx, double_backward.dw) where" in last.text
+    assert (
+        "double_backward returns (double_backward.ddelta, double_backward.dx, double_backward.dw) where"
+        in last.text
+    )
 
 
 def test_the_doctor_sees_what_is_missing_and_leaves_failures_to_the_clauses() -> None:
@@ -207,8 +213,8 @@ def test_the_doctor_sees_what_is_missing_and_leaves_failures_to_the_clauses() ->
 
 def test_shapes_are_for_clauses_to_judge() -> None:
     class Long(miniatures.Whole):
-        def transposed(self, g: Geometry, *operands: Any) -> Any:
-            y = super().transposed(g, *operands)
+        def transposed(self, g: Geometry, **operands: Any) -> Any:
+            y = super().transposed(g, **operands)
             return np.concatenate((y, y), axis=2)
 
     p = Problem.parse(LINE)

@@ -35,7 +35,10 @@ def judgements(adapter: Adapter, line: str = LINES[0], only: str = OPTIONAL) -> 
 
 def report(adapter: Adapter, only: str = OPTIONAL) -> Report:
     run = Run(
-        Session(adapter, "mine"), PROFILES["quick"], only=only, given_problems=tuple(map(Problem.parse, LINES))
+        Session(adapter, "mine"),
+        PROFILES["quick"],
+        only=only,
+        given_problems=tuple(map(Problem.parse, LINES)),
     )
     writer = Writer([run], profile="quick", only=only)
     for event in events(run):
@@ -65,7 +68,9 @@ def test_what_is_not_offered_is_unsupported_and_says_so() -> None:
 
 def test_of_several_operations_those_that_are_offered_are_judged() -> None:
     class Some(miniatures.Whole):
-        capabilities = dataclasses.replace(miniatures.Whole.capabilities, operations=frozenset({"forward_mode"}))
+        capabilities = dataclasses.replace(
+            miniatures.Whole.capabilities, operations=frozenset({"forward_mode"})
+        )
 
     by_chapter: dict[str, set[Status]] = {}
     for id_, j in judgements(Some()).items():
@@ -75,7 +80,7 @@ def test_of_several_operations_those_that_are_offered_are_judged() -> None:
 
 def test_an_operation_may_decline_a_problem_while_it_computes() -> None:
     class Declining(miniatures.Whole):
-        def transposed(self, *operands: Any) -> Any:
+        def transposed(self, g: Any, **operands: Any) -> Any:
             raise Unsupported("its kernels know no dilation")
 
     j = judgements(Declining())["TRN-1"]
@@ -85,7 +90,7 @@ def test_an_operation_may_decline_a_problem_while_it_computes() -> None:
 
 def test_one_that_raises_has_crashed() -> None:
     class Raising(miniatures.Whole):
-        def forward_mode(self, *operands: Any) -> Any:
+        def forward_mode(self, g: Any, **operands: Any) -> Any:
             raise RuntimeError("no kernel")
 
     found = judgements(Raising())
@@ -100,8 +105,8 @@ def test_on_data_of_a_numeric_regime_operations_are_not_asked(line: str) -> None
 
 def test_a_finding_is_one_is_shrunk_and_is_named() -> None:
     class Twice(miniatures.Whole):
-        def forward_mode(self, *operands: Any) -> Any:
-            return 2 * super().forward_mode(*operands)
+        def forward_mode(self, g: Any, **operands: Any) -> Any:
+            return 2 * super().forward_mode(g, **operands)
 
     (finding,) = report(Twice()).findings
     assert (finding.clause, finding.fallen) == ("JVP-1", ("JVP-2", "JVP-3"))

@@ -18,7 +18,8 @@ F32 = Arithmetic(accumulator="f32")
 
 
 def expectation(
-    line: str, arithmetic: Arithmetic | Mapping[str, Arithmetic] = Arithmetic()  # noqa: B008  (frozen)
+    line: str,
+    arithmetic: Arithmetic | Mapping[str, Arithmetic] = Arithmetic(),  # noqa: B008  (frozen)
 ) -> FurtherExpectation:
     p = Problem.parse(line)
     return FurtherExpectation(
@@ -74,7 +75,8 @@ def test_terms_that_are_stored_apart_may_round_where_one_sum_would_not() -> None
     assert one.rounded_once.all()
     assert not two.rounded_once.all()
     stored = sum(
-        dtype_of("f16").rounded(t.exact) for t in two._terms  # type: ignore[attr-defined]
+        dtype_of("f16").rounded(t.exact)
+        for t in two._terms  # type: ignore[attr-defined]
     )
     assert compare(np.asarray(stored, np.float16), two).ok
 

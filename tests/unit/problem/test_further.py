@@ -34,7 +34,9 @@ def test_quantities_are_named_by_operation_and_result() -> None:
 
 
 def test_shapes() -> None:
-    g = Geometry(batch=2, channels=4, maps=6, groups=2, size=(7, 5), kernel=(3, 2), stride=(2, 1), bias="untied")
+    g = Geometry(
+        batch=2, channels=4, maps=6, groups=2, size=(7, 5), kernel=(3, 2), stride=(2, 1), bias="untied"
+    )
     assert (g.output, g.remainder) == ((3, 4), (0, 0))
     assert shape_of(g, "transposed.y") == g.x_shape
     assert shape_of(g, "transposed.dx") == g.y_shape

@@ -146,7 +146,9 @@ def test_a_result_in_another_dtype_fails(q: str, case_of: Any, right_operation: 
     def double(g: Geometry, o: Operands, call: Call) -> Results:
         return {name: a.astype(np.float64) for name, a in right_operation(g, o, call).items()}
 
-    assert says(case_of(f"{PLAIN} f32", operation=double), q, f"{q} has dtype float64, the operands have float32")
+    assert says(
+        case_of(f"{PLAIN} f32", operation=double), q, f"{q} has dtype float64, the operands have float32"
+    )
 
 
 @pytest.mark.parametrize("q", FURTHER)
@@ -211,7 +213,15 @@ def test_one_call_serves_all_clauses(case_of: Any) -> None:
     methods = [question.call.method for question in asked]
     alone = ["double_backward", "forward_mode"]
     assert sorted(methods) == sorted(
-        ["forward", "backward", "transposed", "transposed_backward", "double_backward", "forward_mode", *alone]
+        [
+            "forward",
+            "backward",
+            "transposed",
+            "transposed_backward",
+            "double_backward",
+            "forward_mode",
+            *alone,
+        ]
     )
 
 
@@ -222,7 +232,9 @@ def test_operands_are_handed_over_by_the_names_of_the_call(case_of: Any) -> None
     (question,) = asked
     handed, o = question.handed(), case.problem.further
     assert list(handed) == ["x", "w", "b", "delta"]
-    assert [handed[k] is getattr(o, name) for k, name in zip(handed, ("delta", "w", "c", "x"), strict=True)] == [True] * 4
+    assert [
+        handed[k] is getattr(o, name) for k, name in zip(handed, ("delta", "w", "c", "x"), strict=True)
+    ] == [True] * 4
     assert question.memory == "fortran"
 
 
@@ -252,4 +264,6 @@ def test_transforms_are_settled_before_identities_are_asked(case_of: Any, right_
     fft = case_of(RICH, operation=noisy, arithmetic=Arithmetic(algorithm="fft"))
     assert [c.id for c in CLAUSES for e in c.check(fft) if not e.ok] == []
     direct = case_of(RICH, operation=noisy)
-    assert {"TRN-1", "SEC-1", "JVP-1", "JVP-3"} <= {c.id for c in CLAUSES for e in c.check(direct) if not e.ok}
+    assert {"TRN-1", "SEC-1", "JVP-1", "JVP-3"} <= {
+        c.id for c in CLAUSES for e in c.check(direct) if not e.ok
+    }
