@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import computed, definition, load
+from adapter_checks import ALONE, METHODS, check_operation, computed, definition, load
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
 
@@ -110,3 +110,23 @@ def test_sums_in_float32_are_rounded_once(route: str, dtype: str) -> None:
 def test_says_what_is_behind_it() -> None:
     assert set(Jax().versions()) == {"jax", "jaxlib"}
     assert set(Jax.routes) == set(ROUTES)
+
+
+# ---- optional operations ----
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("route", "dtype"), [("nchw", "f64"), ("nhwc", "f32"), ("jit", "bf16")])
+def test_operations_agree_with_the_definition(route: str, dtype: str, method: str, line: str) -> None:
+    check_operation(Jax(route), method, f"{line} {dtype}")
+
+
+@pytest.mark.parametrize("absent", ALONE)
+@pytest.mark.parametrize("method", ["double_backward", "forward_mode"])
+@pytest.mark.parametrize("route", ["nhwc", "jit"])
+def test_directions_may_be_left_out(route: str, method: str, absent: str) -> None:
+    check_operation(Jax(route), method, f"{GROUPED} f64", **dict.fromkeys(absent))
+
+
+def test_an_empty_batch_in_operations() -> None:
+    for method in METHODS:
+        check_operation(Jax("nchw"), method, f"{EMPTY} f64")
