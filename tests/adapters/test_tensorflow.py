@@ -203,8 +203,7 @@ def test_operations_agree_with_the_definition(
         pytest.skip("not claimed")
     if route == "xla" and (dtype != "f32" or line not in (GROUPED, UNTIED_3D)):
         pytest.skip("compiled for two problems: it takes its time")
-    graph = route == "xla" or (route, method) == ("onednn", "forward_mode")
-    if graph and line == UNTIED_3D and not method.startswith("transposed"):
+    if (route, line) == ("xla", UNTIED_3D) and not method.startswith("transposed"):
         request.applymarker(pytest.mark.xfail(reason=WRONG["xla", UNTIED_3D], strict=True))
     try:
         check_operation(adapter, method, f"{line} {dtype}")
