@@ -30,8 +30,8 @@ What a conforming implementation of a convolutional layer computes, clause by cl
 clauses in `conformance/spec/` (`python -m conformance.spec.document`); a test checks that it is fresh.
 
 An id never changes. MUST decides conformance, SHOULD is reported, INFO is measured; an optional chapter is asked of those
-who offer its operation. Every clause is judged exactly where
-no sum can round, and against a proven bound elsewhere; there is no tolerance.
+who offer its operation. Every clause is judged exactly where no sum can round, and against a proven bound elsewhere; there
+is no tolerance.
 
 ## Notation
 
