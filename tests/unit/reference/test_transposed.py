@@ -59,5 +59,5 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="delta has shape"):
         transposed(X, W, size=(9,), **PLAIN)
     for b in (np.ones(2), np.ones((1, 6))):
-        with pytest.raises(ValueError, match="b has shape .* but y has 1 channels"):
+        with pytest.raises(ValueError, match=r"b has shape .* but y has 1 channels"):
             transposed(X, W, b, size=(6,), **PLAIN)
