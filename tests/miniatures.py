@@ -67,6 +67,25 @@ class Whole(Right):
         return directional(x, w, u, v, r, **layer(g, w, b).geometry)
 
 
+class WholeApart(Whole):
+    """Every term is computed and rounded by itself, and then they are added, the bias first."""
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().transposed(g, x, w, None)
+        return y if b is None else (b.reshape(-1, *(1,) * g.rank) + y).astype(x.dtype)
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        dx, dw, _ = super().double_backward(g, x, w, b, delta, u, v, r)
+        return dx, dw, self.forward_mode(g, x, w, b, u, v, r)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        mode = super().forward_mode
+        of_bias = mode(g, x, w, b, None, None, r)
+        of_input = mode(g, x, w, b, u, None, None)
+        of_kernel = mode(g, x, w, b, None, v, None)
+        return ((of_bias + of_kernel).astype(x.dtype) + of_input).astype(x.dtype)
+
+
 class AlwaysZero(Right):
     """Everything is zero."""
 
