@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from conformance import Geometry
+from conformance import Geometry, Problem
 from conformance.oracle.definition import compute
 from conformance.oracle.network import Pass
+from conformance.oracle.operations import exact
 from conformance.problem import QUANTITIES, Operands
 from conformance.problem.network import NetworkProblem
+from conformance.problem.operations import CALLS, shape_of
 
 
 def load(path: Path) -> ModuleType:
@@ -86,3 +88,35 @@ def check_network(adapter: Any, line: str) -> None:
         else:
             np.testing.assert_array_equal(got[1], expected[1])
             np.testing.assert_array_equal(after[1], b - expected[1] / 4)
+
+
+def check_operation(adapter: Any, method: str, line: str, **changes: Any) -> None:
+    """An optional operation on integers that never round, bit for bit; `changes`, as in u=None, in what it is given."""
+    problem, call = Problem.parse(line), CALLS[method]
+    g, o = problem.geometry, problem.further.replace(**changes)
+    handed = {name: _turned(adapter, name, getattr(o, drawn)) for name, drawn in call.reads.items()}
+    results = getattr(adapter, method)(g, **handed)
+    results = results if len(call.gives) > 1 else (results,)
+    for result, got in zip(call.gives, results, strict=True):
+        q = call.quantity(result)
+        if shape_of(g, q) is None:
+            assert got is None
+            continue
+        assert got.dtype == problem.format.numpy
+        back = _turned(adapter, result, got, back=True).astype(np.float64)
+        np.testing.assert_array_equal(back, exact(g, o, q), err_msg=f"{q} of {line}")
+
+
+def _turned(adapter: Any, name: str, a: Any, *, back: bool = False) -> Any:
+    """An operand or result in the declared layout, or back from it."""
+    if a is None or name in ("b", "r", "db") or adapter.capabilities.x_layout == "NCHW":
+        return a
+    if name in ("w", "v", "dw"):
+        return np.moveaxis(a, (-1, -2), (0, 1)) if back else np.moveaxis(a, (0, 1), (-1, -2))
+    return np.moveaxis(a, -1, 1) if back else np.moveaxis(a, 1, -1)
+
+
+METHODS = tuple(call.method for call in CALLS.values() if call.operation)
+"""Of optional operations."""
+ALONE = ("uv", "vr", "ur")
+"""Directions that are left out together: what remains is alone."""

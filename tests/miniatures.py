@@ -14,7 +14,8 @@ import numpy as np
 
 from conformance import Adapter, Arithmetic, Geometry
 from conformance.engine import strategies
-from conformance.reference import Convolution
+from conformance.problem.operations import OPERATIONS
+from conformance.reference import Convolution, directional, second_order, transposed, transposed_gradients
 
 EVERYTHING = dataclasses.replace(
     strategies.EVERYTHING,
@@ -46,6 +47,43 @@ class Right(Adapter):
         right = layer(g, w, b)
         right.forward(x)
         return right.backward(delta)
+
+
+class Whole(Right):
+    """Nothing is wrong, and every optional operation is offered."""
+
+    capabilities = dataclasses.replace(EVERYTHING, operations=frozenset(OPERATIONS))
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return transposed(x, w, b, size=g.size, **layer(g, w, b).geometry)
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return transposed_gradients(x, w, b, delta, **layer(g, w, b).geometry)
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        return second_order(x, w, delta, u, v, r, **layer(g, w, b).geometry)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return directional(x, w, u, v, r, **layer(g, w, b).geometry)
+
+
+class WholeApart(Whole):
+    """Every term is computed and rounded by itself, and then they are added, the bias first."""
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        y = super().transposed(g, x, w, None)
+        return y if b is None else (b.reshape(-1, *(1,) * g.rank) + y).astype(x.dtype)
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        dx, dw, _ = super().double_backward(g, x, w, b, delta, u, v, r)
+        return dx, dw, self.forward_mode(g, x, w, b, u, v, r)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        mode = super().forward_mode
+        of_bias = mode(g, x, w, b, None, None, r)
+        of_input = mode(g, x, w, b, u, None, None)
+        of_kernel = mode(g, x, w, b, None, v, None)
+        return ((of_bias + of_kernel).astype(x.dtype) + of_input).astype(x.dtype)
 
 
 class AlwaysZero(Right):

@@ -43,6 +43,7 @@ NCHW = Capabilities(
         costs=frozenset({"quadratic", "cross-entropy"}),
         step=True,
     ),
+    operations=frozenset({"transposed", "double_backward", "forward_mode"}),
     # dx and dw are summed in float32 and rounded once; y is rounded before the bias is added and again after, and db
     # is summed in the narrow format itself.  XLA's threads flush subnormal numbers; those of float16 are none in
     # float32.
@@ -84,9 +85,18 @@ class Jax(Adapter):
         super().__init__(route)
         if self.route == "nhwc":
             self.capabilities = dataclasses.replace(NCHW, x_layout="NHWC", w_layout="HWIO")
-        self._y, self._gradients = self._layer, self._vjp
-        if self.route == "jit":
-            self._y, self._gradients = (jax.jit(f, static_argnums=0) for f in (self._layer, self._vjp))
+        jit = self.route == "jit"
+        self._y, self._gradients, self._transposed, self._transposed_gradients, self._second, self._dy = (
+            jax.jit(f, static_argnums=0) if jit else f
+            for f in (
+                self._layer,
+                self._vjp,
+                self._transposed_layer,
+                self._transposed_vjp,
+                self._vjp_of_vjp,
+                self._jvp,
+            )
+        )
         # compiled on every route: operation by operation, a network takes seconds to compile
         self._costs = jax.jit(self._cost_gradients, static_argnums=0)
         self._compiled: set[tuple[object, ...]] = set()
@@ -144,20 +154,34 @@ class Jax(Adapter):
             jax.clear_caches()
             self._compiled.clear()
 
-    def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        g.check(c=b)
+        return self._run(self._transposed, g, x, w, b)
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        g.check(c=b)
+        return self._run(self._transposed_gradients, g, x, w, b, delta)
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        return self._called(self._second, g, x, w, b, delta, u, v, r)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return self._called(self._dy, g, x, w, b, u, v, r)
+
+    def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *others: Any) -> Any:
         # JAX takes an x that is smaller than the kernel (y is empty), and repeats a bias of length 1
         g.check(x=np.moveaxis(x, -1, 1) if self.route == "nhwc" else x, b=b)
+        return self._run(function, g, x, w, b, *others)
+
+    def _run(self, function: Callable[..., Any], g: Geometry, x: Any, *others: Any) -> Any:
         self._count((g, x.dtype))
-        results = function(g, x, w, b, *delta)
+        results = function(g, x, *others)
         return jax.tree.map(np.array, results)  # copies; None, for want of a bias, stays None
 
     def _layer(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         """y, in the layouts of the route."""
-        axes = "DHW"[-g.rank :]
-        x_axes = self.capabilities.x_layout.replace("HW", axes)
-        w_axes = self.capabilities.w_layout.replace("HW", axes)
-        if g.convention == "convolution":
-            w = lax.rev(w, [w_axes.index(axis) for axis in axes])
+        x_axes, w_axes = self._axes(g)
+        w = self._rotated(g, w)
         y = lax.conv_general_dilated(
             x,
             w,
@@ -167,12 +191,86 @@ class Jax(Adapter):
             dimension_numbers=(x_axes, w_axes, x_axes),
             feature_group_count=g.groups,
         )
-        if b is None:
-            return y
-        b = b.reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))  # (M, 1, ..) or (M, *O)
-        return y + jax.numpy.moveaxis(b, 0, x_axes.index("C") - 1)
+        return y if b is None else y + self._column(g, b)
+
+    def _axes(self, g: Geometry) -> tuple[str, str]:
+        """The axis orders of x and w, as in NHWC and HWIO."""
+        spatial = "DHW"[-g.rank :]
+        able = self.capabilities
+        return able.x_layout.replace("HW", spatial), able.w_layout.replace("HW", spatial)
+
+    def _rotated(self, g: Geometry, w: Any) -> Any:
+        w_axes = self._axes(g)[1]
+        spatial = [w_axes.index(axis) for axis in "DHW"[-g.rank :]]
+        return lax.rev(w, spatial) if g.convention == "convolution" else w
+
+    def _column(self, g: Geometry, b: Any) -> Any:
+        """A bias, (M,) or (M, *O), as it is added to y."""
+        b = b.reshape(b.shape + (1,) * (g.rank + 1 - b.ndim))
+        return jax.numpy.moveaxis(b, 0, self._axes(g)[0].index("C") - 1)
 
     def _vjp(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
         """dx, dw, db."""
         _, vjp = jax.vjp(lambda *operands: self._layer(g, *operands), x, w, b)
         return vjp(delta)
+
+    def _transposed_layer(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        """y of the transposed convolution; JAX has no groups in lax.conv_transpose, so what it does is written out.
+
+        A stride-1 convolution of x, stuffed with zeros by lhs_dilation, with the kernel rotated and its maps and channels
+        exchanged within each group.
+        """
+        x_axes, w_axes = self._axes(g)
+        w = self._rotated(g, w)
+        w = lax.rev(w, [w_axes.index(axis) for axis in "DHW"[-g.rank :]])
+        pads = [
+            (reach - 1 - lo, reach - 1 - hi + rest)
+            for reach, (lo, hi), rest in zip(g.kernel_reach, g.padding, g.remainder, strict=True)
+        ]
+        y = lax.conv_general_dilated(
+            x,
+            _mirrored(w, w_axes, g.groups),
+            window_strides=(1,) * g.rank,
+            padding=pads,
+            lhs_dilation=g.stride,
+            rhs_dilation=g.dilation,
+            dimension_numbers=(x_axes, w_axes, x_axes),
+            feature_group_count=g.groups,
+        )
+        return y if b is None else y + self._column(g, b)
+
+    def _transposed_vjp(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        _, vjp = jax.vjp(lambda *operands: self._transposed_layer(g, *operands), x, w, b)
+        return vjp(delta)
+
+    def _vjp_of_vjp(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        """By x, w and delta, of the gradients that have a direction."""
+
+        def first(x: Any, w: Any, delta: Any) -> list[Any]:
+            gradients = self._vjp(g, x, w, b, delta)
+            return [a for a, along in zip(gradients, (u, v, r), strict=True) if along is not None]
+
+        _, vjp = jax.vjp(first, x, w, delta)
+        return vjp([along for along in (u, v, r) if along is not None])
+
+    def _jvp(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        """dy by the operands that have a direction; the others are constants."""
+        moved = [k for k, along in enumerate((u, v, r)) if along is not None]
+
+        def y(*moving: Any) -> Any:
+            operands = [x, w, b]
+            for k, operand in zip(moved, moving, strict=True):
+                operands[k] = operand
+            return self._layer(g, *operands)
+
+        return jax.jvp(y, [(x, w, b)[k] for k in moved], [(u, v, r)[k] for k in moved])[1]
+
+
+def _mirrored(w: Any, axes: str, groups: int) -> Any:
+    """w with maps and channels exchanged within each group: (M, C/G, ..) becomes (C, M/G, ..)."""
+    out, into = axes.index("O"), axes.index("I")
+    w = jax.numpy.moveaxis(w, (out, into), (0, 1))
+    maps, channels = w.shape[:2]
+    w = w.reshape(groups, maps // groups, *w.shape[1:]).swapaxes(1, 2)
+    w = w.reshape(groups * channels, maps // groups, *w.shape[3:])
+    return jax.numpy.moveaxis(w, (0, 1), (out, into))

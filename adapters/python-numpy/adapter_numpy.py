@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks, reference
-from conformance.reference import Convolution
+from conformance.reference import Convolution, directional, second_order, transposed, transposed_gradients
 
 COSTS = {
     "sigmoid": reference.CROSS_ENTROPY_WITH_SIGMOID,
@@ -35,6 +35,7 @@ class NumPy(Adapter):
             costs=frozenset({"quadratic", "cross-entropy"}),
             step=True,
         ),
+        operations=frozenset({"transposed", "double_backward", "forward_mode"}),
         arithmetic={
             **dict.fromkeys(("float64", "float32"), Arithmetic()),
             **dict.fromkeys(("float16", "bfloat16"), Arithmetic(accumulator="f32")),
@@ -59,6 +60,18 @@ class NumPy(Adapter):
         network = _network(net, params)
         gradients = network.backpropagate(x, target).gradients
         return reference.descend(network, gradients, rate=rate).parameters
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return transposed(x, w, b, size=g.size, **_geometry(g))
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return transposed_gradients(x, w, b, delta, **_geometry(g))
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        return second_order(x, w, delta, u, v, r, **_geometry(g))
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return directional(x, w, u, v, r, **_geometry(g))
 
 
 def _network(net: Network, params: Any) -> reference.Network:

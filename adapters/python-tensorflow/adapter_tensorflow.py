@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks
+from conformance import Adapter, Arithmetic, Capabilities, Geometry, Network, Networks, Unsupported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read while TensorFlow is imported
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -40,6 +40,7 @@ WHOLE = Capabilities(
         costs=frozenset({"quadratic", "cross-entropy"}),
         step=True,
     ),
+    operations=frozenset({"transposed", "double_backward", "forward_mode"}),
     # y is summed in float32, but rounded before the bias is added and again after; outside XLA, dx and dw
     # round partial sums, and db is summed in the narrow format itself.  Its threads flush subnormal numbers; those of
     # float16 are none in float32.
@@ -157,6 +158,31 @@ class TensorFlow(Adapter):
             entropy = tf.nn.softmax_cross_entropy_with_logits  # over the last axis, which is that of the maps
         return tf.reduce_sum(entropy(labels=target, logits=z))
 
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return self._run(self._transposed, g, x=x, w=w, b=b).numpy()
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        dx, dw, *db = (a.numpy() for a in self._run(self._transposed_vjp, g, x=x, w=w, b=b, delta=delta))
+        return dx, dw, db[0] if db else None
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        second = self._run(self._vjp_of_vjp, g, x=x, w=w, b=b, delta=delta, u=u, v=v, r=r)
+        return tuple(a.numpy() for a in second)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return self._run(self._jvp, g, x=x, w=w, b=b, u=u, v=v, r=r).numpy()
+
+    def _run(self, function: Callable[..., Any], g: Geometry, **operands: Any) -> Any:
+        """A call with operands by name; those that are None are left out."""
+        tensors = {name: self._tf.constant(a) for name, a in operands.items() if a is not None}
+        if self.route != "xla":
+            return function(g, **tensors)
+        key = (function.__name__, g, *tensors)
+        if key not in self._compiled:
+            compiled = self._tf.function(jit_compile=True, autograph=False)
+            self._compiled[key] = compiled(lambda tensors: function(g, **tensors))
+        return self._compiled[key](tensors)
+
     def _called(self, function: Callable[..., Any], g: Geometry, x: Any, w: Any, b: Any, *delta: Any) -> Any:
         # TensorFlow takes other channels for other groups, and accepts an x smaller than the kernel, and any
         # delta where y is of size 1 and a bias is added
@@ -213,6 +239,67 @@ class TensorFlow(Adapter):
         untied = g.bias == "untied"
         db = tf.einsum("nhwm->mhw", delta) if untied else tf.raw_ops.BiasAddGrad(out_backprop=delta)
         return dx, self._rotated(g, dw), db
+
+    def _transposed(self, g: Geometry, x: Any, w: Any, b: Any = None) -> Any:
+        """y of the transposed convolution, cropped from all of the padded size; each step differentiable."""
+        if max(g.dilation) > 1 and (self.route == "eager" or (self.route == "onednn" and g.rank == 3)):
+            raise Unsupported("its kernels for the transposed convolution know no dilation")
+        tf, shape = self._tf, (g.batch, *g.padded_size, g.channels)
+        w = self._rotated(g, w)
+        if self.route == "raw-ops":
+            y = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=g.x_shape[:1] + g.size + (g.channels,), filter=w, out_backprop=x, **_attributes(g)
+            )
+        else:
+            y = tf.nn.conv_transpose(x, w, shape, g.stride, "VALID", dilations=g.dilation)
+            y = tf.pad(y[(slice(None), *g.inner)], [(0, 0), *_cropped(g), (0, 0)])
+        return y if b is None else tf.nn.bias_add(y, b)
+
+    def _transposed_vjp(self, g: Geometry, x: Any, w: Any, delta: Any, b: Any = None) -> Any:
+        operands = (x, w) if b is None else (x, w, b)
+        with self._tf.GradientTape() as tape:
+            tape.watch(operands)
+            y = self._transposed(g, *operands)
+        return tape.gradient(y, operands, output_gradients=delta)
+
+    def _vjp_of_vjp(
+        self,
+        g: Geometry,
+        x: Any,
+        w: Any,
+        delta: Any,
+        b: Any = None,
+        u: Any = None,
+        v: Any = None,
+        r: Any = None,
+    ) -> Any:
+        """By x, w and delta, of the gradients that have a direction: a tape in a tape."""
+        tf, layer = self._tf, (x, w) if b is None else (x, w, b)
+        given = [(operand, d) for operand, d in zip((x, w, b), (u, v, r), strict=True) if d is not None]
+        with tf.GradientTape() as outer:
+            outer.watch((x, w, delta))
+            with tf.GradientTape() as inner:
+                inner.watch(layer)
+                y = self._layer(g, *layer)
+            first = inner.gradient(y, [operand for operand, _ in given], output_gradients=delta)
+        zero = tf.UnconnectedGradients.ZERO
+        return outer.gradient(
+            first, (x, w, delta), output_gradients=[d for _, d in given], unconnected_gradients=zero
+        )
+
+    def _jvp(
+        self, g: Geometry, x: Any, w: Any, b: Any = None, u: Any = None, v: Any = None, r: Any = None
+    ) -> Any:
+        """dy by the operands that have a direction."""
+        given = [(operand, d) for operand, d in zip((x, w, b), (u, v, r), strict=True) if d is not None]
+        with self._tf.autodiff.ForwardAccumulator([o for o, _ in given], [d for _, d in given]) as along:
+            y = self._layer(g, x, w, b)
+        return along.jvp(y)
+
+
+def _cropped(g: Geometry) -> list[tuple[int, int]]:
+    """What negative padding cuts off of x, which the transposed convolution fills with zeros."""
+    return [(max(-lo, 0), max(-hi, 0)) for lo, hi in g.padding]
 
 
 def _by_layer(flat: Any, params: Any) -> list[Any]:

@@ -23,6 +23,7 @@ Gradients = tuple[Tensor | None, ...]
 Function = Callable[..., Tensor]
 
 CONV: dict[int, Function] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+TRANSPOSED: dict[int, Function] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 GRAD_INPUT: dict[int, Function] = {1: grad.conv1d_input, 2: grad.conv2d_input, 3: grad.conv3d_input}
 GRAD_WEIGHT: dict[int, Function] = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
 # Where oneDNN has no 16-bit kernels for the processor, sums are kept in float32, but col2im adds up dx, and a loop over
@@ -55,6 +56,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "softmax": lambda z, _: torch.softmax(z, 1),
 }
 
+OPERATIONS = frozenset({"transposed", "double_backward", "forward_mode"})
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -81,6 +83,7 @@ class Torch(Adapter):
             convention="both",
             empty_batch=True,
             network=None if self.route == "nn-grad" else NETWORKS,  # torch.nn.grad has layers only
+            operations=frozenset() if self.route == "nn-grad" else OPERATIONS,
             arithmetic=ARITHMETIC,
         )
 
@@ -134,6 +137,62 @@ class Torch(Adapter):
             return F.binary_cross_entropy_with_logits(zs[-1], t, reduction="sum"), zs, leaves
         return F.cross_entropy(zs[-1], t, reduction="sum"), zs, leaves
 
+    def transposed(self, g: Geometry, x: Array, w: Array, b: Array | None) -> Array:
+        with self._kernels():
+            return _array(_transposed(g, *self._operands(g, x, w, b)))
+
+    def transposed_backward(
+        self, g: Geometry, x: Array, w: Array, b: Array | None, delta: Array
+    ) -> tuple[Any, ...]:
+        with self._kernels():
+            leaves = [t.requires_grad_() for t in self._operands(g, x, w, b) if t is not None]
+            y = _transposed(g, *leaves)
+            gradients = torch.autograd.grad(y, leaves, self._operand(g, delta))
+        return tuple(_array(a) for a in gradients) + ((None,) if b is None else ())
+
+    def double_backward(
+        self,
+        g: Geometry,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        delta: Array,
+        u: Array | None,
+        v: Array | None,
+        r: Array | None,
+    ) -> tuple[Any, ...]:
+        with self._kernels():
+            leaves = [t for t in (*self._operands(g, x, w, b), self._operand(g, delta)) if t is not None]
+            *layer, error = (t.requires_grad_() for t in leaves)
+            given = [
+                (t, d) for t, d in zip(layer, self._directions(g, u, v, r), strict=False) if d is not None
+            ]
+            first = torch.autograd.grad(_layer(g, *layer), [t for t, _ in given], error, create_graph=True)
+            second = torch.autograd.grad(
+                first, (layer[0], layer[1], error), [d for _, d in given], materialize_grads=True
+            )
+        return tuple(_array(a) for a in second)
+
+    def forward_mode(self, g: Geometry, x: Array, w: Array, b: Array | None, u: Any, v: Any, r: Any) -> Array:
+        """torch.func.jvp by the operands that have a direction; the others are constants."""
+        operands, directions = self._operands(g, x, w, b), self._directions(g, u, v, r)
+        moved = [k for k, d in enumerate(directions) if d is not None]
+
+        def y(*moving: Tensor) -> Tensor:
+            changed = dict(zip(moved, moving, strict=True))
+            return _layer(g, *(changed.get(k, operand) for k, operand in enumerate(operands)))
+
+        with self._kernels():
+            _, dy = torch.func.jvp(y, tuple(operands[k] for k in moved), tuple(directions[k] for k in moved))
+            return _array(dy)
+
+    def _directions(self, g: Geometry, u: Any, v: Any, r: Any) -> list[Tensor | None]:
+        return [
+            None if u is None else self._operand(g, u),
+            None if v is None else self._operand(g, v),
+            None if r is None else _tensor(r),
+        ]
+
     def _operands(
         self, g: Geometry, x: Array, w: Array, b: Array | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -153,7 +212,7 @@ class Torch(Adapter):
             yield
 
 
-def _layer(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+def _layer(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     """y.  torch pads both sides alike and adds one bias a map; the rest is composed."""
     padding = _symmetric(g)
     if padding is None:
@@ -164,6 +223,22 @@ def _layer(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         return y
     g.check(b=b)  # + would broadcast a bias of another shape
     return y + b
+
+
+def _transposed(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """y of the transposed convolution: what the stride leaves over is torch's output_padding.
+
+    torch crops both sides alike; else it computes all of the padded size, and what g's padding adds is cut off.
+    """
+    padding = _symmetric(g)
+    native = padding is not None
+    crop = [0] * g.rank if padding is None else padding
+    w = _flipped(g, w)
+    y = TRANSPOSED[g.rank](x, w, b if native else None, g.stride, crop, g.remainder, g.groups, g.dilation)
+    if native:
+        return y
+    y = F.pad(y, [-n for n in _pads(g)])
+    return y if b is None else y + b.reshape(-1, *(1,) * g.rank)
 
 
 def _by_autograd(g: Geometry, x: Tensor, w: Tensor, b: Tensor | None, delta: Tensor) -> Gradients:

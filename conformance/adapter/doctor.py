@@ -8,7 +8,7 @@ results are right *once the wiring is undone*.  Anything else is for the clauses
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,11 @@ from conformance.adapter.doctor_network import network_fault, plain_network
 from conformance.adapter.plain import features, plain, results, right, same, turned
 from conformance.adapter.session import Session
 from conformance.errors import AdapterBroken
+from conformance.oracle.operations import exact
 from conformance.problem import Geometry, Problem
-from conformance.spec import NotOffered, Raised, TimedOut
+from conformance.problem.operations import CALLS
+from conformance.spec import NotOffered, Question, Raised, TimedOut
+from conformance.spec.case import GRADIENTS
 
 __all__ = ["Remark", "examine"]
 
@@ -59,11 +62,17 @@ def examine(session: Session) -> Iterator[Remark]:
         yield Remark(check="contract", ok=True, text=text)
         return
     yield Remark(check="contract", ok=True, text=f"results come back as arrays: {', '.join(got)}")
-    wiring = list(_wiring(session, problem, got))
-    yield from wiring
-    if all(remark.ok for remark in wiring):
-        yield from _unclaimed(session, problem)
-        yield from _networks(session)
+    parts = (
+        _wiring(session, problem, got),
+        _operations(session, problem),
+        _unclaimed(session, problem),
+        _networks(session),
+    )
+    for part in parts:
+        for remark in part:
+            yield remark
+            if not remark.ok:
+                return
 
 
 def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator[Remark]:
@@ -98,14 +107,37 @@ def _networks(session: Session) -> Iterator[Remark]:
         yield Remark(check="network", ok=not fault, text=text)
 
 
-def _swapped(got: dict[str, Any], expected: dict[str, Any]) -> str | None:
-    """Gradients that are right, but returned in another order."""
-    names = [q for q in ("dx", "dw", "db") if q in got]
+def _operations(session: Session, problem: Problem) -> Iterator[Remark]:
+    """Do the methods of the optional operations that are declared exist, and give what the protocol asks for?"""
+    for call in CALLS.values():
+        if call.operation not in session.capabilities.operations:
+            continue
+        asked = Question(geometry=problem.geometry, operands=problem.further, memory="c", method=call.method)
+        try:
+            got = session.answer(asked).arrays
+        except AdapterBroken as fault:
+            yield Remark(check="contract", ok=False, text=str(fault))
+            return
+        except (NotOffered, Raised, TimedOut) as refusal:
+            text = f"{call.method} of a plain problem: {refusal}; that is for the clauses to judge"
+            yield Remark(check="operations", ok=True, text=text)
+            continue
+        expected = {q: exact(problem.geometry, problem.further, q) for q in got}
+        fault_ = _swapped(got, expected, list(got), call.method)
+        text = f"{session.name}: {fault_}" if fault_ else f"{call.method} gives {', '.join(got)}"
+        yield Remark(check="operations", ok=not fault_, text=text)
+
+
+def _swapped(
+    got: dict[str, Any], expected: dict[str, Any], among: Sequence[str] = GRADIENTS, method: str = "backward"
+) -> str | None:
+    """Results that are right, but returned in another order."""
+    names = [q for q in among if q in got]
     for order in itertools.permutations(names):
         if order != tuple(names) and all(
             same(got[q], expected[r]) for q, r in zip(names, order, strict=True)
         ):
-            return f"backward returns ({', '.join(order)}) where ({', '.join(names)}) is expected"
+            return f"{method} returns ({', '.join(order)}) where ({', '.join(names)}) is expected"
     return None
 
 

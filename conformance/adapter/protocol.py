@@ -18,6 +18,7 @@ from conformance.oracle.arithmetic import Arithmetic
 from conformance.problem.dtypes import DTYPES, dtype_of
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS, Geometry
 from conformance.problem.network import Network
+from conformance.problem.operations import OPERATIONS, offered_by
 from conformance.problem.problem import QUANTITIES
 
 __all__ = ["PADDINGS", "Adapter", "Capabilities", "Unsupported"]
@@ -28,15 +29,16 @@ PADDINGS = ("none", "symmetric", "asymmetric", "negative")
 Gradients = tuple[Any, Any, Any]
 
 
-def _subset(name: str, values: Any, known: tuple[Any, ...]) -> frozenset[Any]:
+def _subset(name: str, values: Any, known: tuple[Any, ...], *, least: int = 1) -> frozenset[Any]:
     try:
         chosen = frozenset(values)
         shown = str(set(chosen)) if chosen else "{}"
     except TypeError:
-        chosen, shown = frozenset(), repr(values)
-    if not chosen or not chosen <= set(known):
+        chosen, shown = frozenset({object()}), repr(values)
+    if len(chosen) < least or not chosen <= set(known):
+        kind = "non-empty set" if least else "set"
         raise AdapterBroken(
-            f"Capabilities({name}={shown}): it must be a non-empty set of {', '.join(map(str, known))}"
+            f"Capabilities({name}={shown}): it must be a {kind} of {', '.join(map(str, known))}"
         )
     return chosen
 
@@ -75,6 +77,7 @@ class Capabilities:
     y, delta and dx follow x_layout, dw follows w_layout; biases are never rearranged.
     empty_batch: is a batch of 0 items computed?
     network: what is offered of whole networks (`Networks`), by the method `network`; None: nothing.
+    operations: what is offered besides, of ``transposed``, ``double_backward``, ``forward_mode``; each has its methods.
     arithmetic: how sums round: an `Arithmetic`; or one a dtype; or, for a dtype, one a quantity.  None, or a dtype that is
     left out: not declared; probes infer it.
     """
@@ -92,12 +95,14 @@ class Capabilities:
     w_layout: str = "OIHW"
     empty_batch: bool = False
     network: Networks | None = None
+    operations: frozenset[str] = frozenset()
     arithmetic: Arithmetic | Mapping[str, Arithmetic | Mapping[str, Arithmetic]] | None = None
 
     def __post_init__(self) -> None:
         put = functools.partial(object.__setattr__, self)
         for name, known in (("ranks", RANKS), ("biases", BIASES), ("quantities", QUANTITIES)):
             put(name, _subset(name, getattr(self, name), known))
+        put("operations", _subset("operations", self.operations, OPERATIONS, least=0))
         put("dtypes", _subset("dtypes", _codes("dtypes", self.dtypes), tuple(DTYPES)))
         put("arithmetic", self._declared())
         if not isinstance(self.network, Networks | None):
@@ -113,6 +118,11 @@ class Capabilities:
     @property
     def conventions(self) -> tuple[str, ...]:
         return CONVENTIONS if self.convention == "both" else (self.convention,)
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """All quantities, those of the optional operations among them (``transposed.dx``, ...)."""
+        return self.quantities | offered_by(self.operations)
 
     def _declared(self) -> dict[str, dict[str, Arithmetic]]:
         """The declared classes: dtype code -> quantity -> class; a quantity that is left out has the weakest."""
@@ -197,3 +207,22 @@ class Adapter:
     def step(self, net: Network, x: Any, target: Any, params: Any, rate: float) -> Any:
         """The parameters after one step of gradient descent: see `conformance.adapter.networks`."""
         raise NotImplementedError(f"{type(self).__name__} has no step")
+
+    # ---- optional operations: conformance.problem.operations says what each computes ----
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        """y of the transposed convolution of `g`, of the shape of g's x; x has the shape of g's y, b is (C,) or None."""
+        raise NotImplementedError(f"{type(self).__name__} has no transposed")
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Gradients:
+        """Its (dx, dw, db): delta has the shape of g's x, dx that of g's y; None for db without a bias."""
+        raise NotImplementedError(f"{type(self).__name__} has no transposed_backward")
+
+    def double_backward(
+        self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any
+    ) -> tuple[Any, Any, Any]:
+        """The derivatives of <dx, u> + <dw, v> + <db, r> by x, by w and by delta; a direction that is None is left out."""
+        raise NotImplementedError(f"{type(self).__name__} has no double_backward")
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        """dy, the derivative of y along the directions u, v, r of x, w, b; one that is None is zero."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward_mode")

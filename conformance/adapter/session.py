@@ -25,12 +25,24 @@ from conformance.oracle import Arithmetic
 from conformance.problem import QUANTITIES, Geometry, dtype_of
 from conformance.problem.memory import laid_out
 from conformance.problem.network import NetworkProblem
+from conformance.problem.operations import shape_of
 from conformance.spec import Answer, NetworkAnswer, NetworkQuestion, NotOffered, Question, Raised, TimedOut
 
 __all__ = ["TIME_LIMIT", "Session"]
 
 Array = NDArray[Any]
-_LAYOUT = {"x": "x", "w": "w", "y": "x", "delta": "x", "dx": "x", "dw": "w"}
+_LAYOUT = {
+    "x": "x",
+    "w": "w",
+    "y": "x",
+    "delta": "x",
+    "dx": "x",
+    "dw": "w",
+    "u": "x",
+    "v": "w",
+    "ddelta": "x",
+    "dy": "x",
+}
 
 
 TIME_LIMIT = 60.0
@@ -107,8 +119,7 @@ class Session:
         Raises:
             TimedOut: it took longer than the time limit, or too many calls before it did.
         """
-        needed = ("x", "w", "b", "delta") if question.backward else ("x", "w", "b")
-        pristine = {name: getattr(question.operands, name) for name in needed}
+        pristine = question.handed()
         handed = {name: self._hand_over(name, a, question.memory) for name, a in pristine.items()}
         before = {name: a.tobytes() for name, a in handed.items() if a is not None}
         if self._overdue >= PATIENCE:
@@ -140,25 +151,24 @@ class Session:
         return f"the implementation did not answer within {self._time_limit:g} s"
 
     def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
-        if not question.backward:
-            return self._named({"y": self.adapter.forward(question.geometry, **handed)})
-        gradients: Any = self.adapter.backward(question.geometry, **handed)
-        if not isinstance(gradients, tuple | list) or len(gradients) != 3:
+        call, g = question.call, question.geometry
+        results: Any = getattr(self.adapter, call.method)(g, **handed)
+        names = [call.quantity(result) for result in call.gives]
+        if len(names) == 1:
+            results = (results,)
+        if not isinstance(results, tuple | list) or len(results) != len(names):
             raise AdapterBroken(
-                f"{self.name}: backward must return (dx, dw, db), None for what is not offered; "
-                f"it returned {_described(gradients)}"
+                f"{self.name}: {call.method} must return ({', '.join(call.gives)}), None for what is not offered; "
+                f"it returned {_described(results)}"
             )
-        named = dict(zip(("dx", "dw", "db"), gradients, strict=True))
-        if question.geometry.bias == "none":
-            del named["db"]
-        return self._named(named)
+        there = {q: r for q, r in zip(names, results, strict=True) if shape_of(g, q) is not None}
+        return self._named(there, call.method)
 
-    def _named(self, results: dict[str, Any]) -> dict[str, Any]:
+    def _named(self, results: dict[str, Any], method: str) -> dict[str, Any]:
         """The results that are offered; each must be there."""
-        offered = {name: r for name, r in results.items() if name in self.capabilities.quantities}
+        offered = {name: r for name, r in results.items() if name in self.capabilities.offered}
         for name, result in offered.items():
             if result is None:
-                method = "forward" if name == "y" else "backward"
                 raise AdapterBroken(
                     f"{self.name}: {method} returned None for {name}, which its capabilities declare"
                 )
@@ -203,6 +213,7 @@ class Session:
     # ---- layouts ----
     def _order(self, name: str, ndim: int) -> tuple[int, ...] | None:
         """For each axis of the adapter's array, the axis of ours; None where layouts do not apply."""
+        name = name.rpartition(".")[2]  # a quantity of an operation: the name of the result
         if name not in _LAYOUT:
             return None
         mine, letters = {

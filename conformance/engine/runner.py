@@ -53,12 +53,12 @@ def judge(session: Session, problem: Problem, origin: str, clauses: Iterable[Cla
     for clause in clauses:
         if not _asked(clause, problem):
             continue
-        lacking = sorted(set(clause.needs) - session.capabilities.quantities)
+        lacking = sorted(set(clause.needs) - session.capabilities.offered)
         reason = refusal or (f"{', '.join(lacking)} not offered" if lacking else "")
         if reason:
             yield _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, reason)
             continue
-        if not set(clause.needs) <= set(case.offers):
+        if not all(map(case.has, clause.needs)):
             continue  # a geometry without a bias has no db
         judgement = _judge(session, case, clause, line, origin)
         if judgement is not None:
@@ -80,7 +80,7 @@ def case_of(session: Session, problem: Problem) -> Case:
         problem,
         session.answer,
         arithmetic=session.arithmetic(problem.dtype),
-        offered=session.capabilities.quantities,
+        offered=session.capabilities.offered,
         claims=lambda g: session.refusal(g, problem.dtype) is None,
     )
 

@@ -24,11 +24,12 @@ from conformance.engine.runner import case_of
 from conformance.errors import AdapterBroken
 from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.localise import localise
-from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.mistake import Mistake, right
 from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import Recipe, recipe
 from conformance.oracle import Arithmetic, Expectation
 from conformance.problem import Problem
+from conformance.problem.operations import FURTHER
 from conformance.spec import Case, Misshapen, NotOffered, Raised, TimedOut
 
 __all__ = ["Diagnosis", "Explanation", "diagnose"]
@@ -102,7 +103,7 @@ def diagnose(session: Session, problem: Problem, quantity: str) -> Diagnosis:
         )
         if candidates:
             return Diagnosis(explanations=tuple(_ranked(candidates, quantity, enough=observed.enough)))
-    return Diagnosis(location=localise(session, problem, quantity))
+    return Diagnosis(location="" if quantity in FURTHER else localise(session, problem, quantity))
 
 
 Candidate = tuple[Mistake, ...]
@@ -250,6 +251,8 @@ def _pairs(observed: _Observed) -> Iterator[Candidate]:
     k, quantity = observed.screen, observed.quantity
     problem, result = observed.problems[k], observed.results[k]
     single = [m for m in CATALOGUE.values() if quantity in m.quantities and m.switch]
+    if not single:
+        return
     start = recipe(problem.geometry, problem.operands, quantity)
     made = {m.name: _switched(start, m) for m in single}
     right = start.result()
@@ -292,9 +295,12 @@ def _predicted(candidate: Candidate, problem: Problem, quantity: str) -> Array |
     if len(candidate) == 1:
         try:
             with np.errstate(all="ignore"):
-                return candidate[0].compute(problem.geometry, problem.operands, quantity).astype(np.float64)
+                operands = problem.operands_of(quantity)
+                return candidate[0].compute(problem.geometry, operands, quantity).astype(np.float64)
         except (ValueError, IndexError):
             return None
+    if quantity in FURTHER:  # no recipe, so no pairs
+        return right(problem.geometry, problem.further, quantity).astype(np.float64)
     made: Recipe | None = recipe(problem.geometry, problem.operands, quantity)
     for m in candidate:
         made = _switched(made, m)

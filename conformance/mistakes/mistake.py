@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from conformance.adapter.protocol import Adapter, Gradients
 from conformance.engine.strategies import EVERYTHING
 from conformance.oracle import Arithmetic
+from conformance.oracle.operations import exact
 from conformance.oracle.vectorised import Layer
 from conformance.problem import QUANTITIES, Geometry, Operands, dtype_of
 from conformance.problem.dtypes import CODES
+from conformance.problem.operations import CALL_OF, CALLS, FURTHER, shape_of
 
 __all__ = ["Compute", "Mistake", "right"]
 
 Array = NDArray[Any]
 Compute = Callable[[Geometry, Operands, str], Array]
-"""(g, operands, quantity) -> y, dx, dw or db in the dtype of the operands; db is never asked for without a bias."""
+"""(g, operands, quantity) -> the quantity in the dtype of the operands; db is never asked for without a bias."""
 
 SUMS = {code: Arithmetic(accumulator="f32" if code in ("f16", "bf16") else None) for code in CODES}
 
@@ -52,7 +54,7 @@ class Mistake:
     def stem(self) -> str:
         """Its name without the quantity: what it has in common with the same mistake in another one."""
         quantity, _, rest = self.name.partition("-")
-        return rest if quantity in QUANTITIES else self.name
+        return rest if quantity in CALL_OF else self.name
 
     def adapter(self) -> Adapter:
         """A fresh implementation that makes it."""
@@ -62,14 +64,20 @@ class Mistake:
 def right(g: Geometry, operands: Operands, quantity: str) -> Array:
     """The right result: summed in float64, rounded once to the dtype of the operands."""
     dtype = dtype_of(operands.x.dtype)
-    return dtype.rounded(getattr(Layer.of(g, operands), quantity)).astype(dtype.numpy)
+    result = exact(g, operands, quantity) if quantity in FURTHER else getattr(Layer.of(g, operands), quantity)
+    return dtype.rounded(result).astype(dtype.numpy)
 
 
 class _Mistaken(Adapter):
     def __init__(self, mistake: Mistake, compute: Compute) -> None:
         super().__init__()
         self._mistake, self._compute = mistake, compute
-        self.capabilities = dataclasses.replace(EVERYTHING, dtypes=frozenset(mistake.dtypes), arithmetic=SUMS)
+        self.capabilities = dataclasses.replace(
+            EVERYTHING,
+            dtypes=frozenset(mistake.dtypes),
+            operations=frozenset(CALL_OF[q].operation for q in mistake.quantities) - {""},
+            arithmetic=SUMS,
+        )
 
     def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
         g.check(x=x, w=w, b=b)
@@ -80,6 +88,29 @@ class _Mistaken(Adapter):
         operands = Operands(x=x, w=w, b=b, delta=delta)
         db = None if b is None else self._result(g, operands, "db")
         return self._result(g, operands, "dx"), self._result(g, operands, "dw"), db
+
+    def transposed(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
+        return self._operation("transposed", g, x, w, b)[0]
+
+    def transposed_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
+        return self._operation("transposed_backward", g, x, w, b, delta)
+
+    def double_backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any, u: Any, v: Any, r: Any) -> Any:
+        return self._operation("double_backward", g, x, w, b, delta, u, v, r)
+
+    def forward_mode(self, g: Geometry, x: Any, w: Any, b: Any, u: Any, v: Any, r: Any) -> Any:
+        return self._operation("forward_mode", g, x, w, b, u, v, r)[0]
+
+    def _operation(self, method: str, g: Geometry, *handed: Any) -> list[Any]:
+        """All results of an optional operation, None for those that this geometry does not have."""
+        call = CALLS[method]
+        drawn = dict(zip(call.reads.values(), handed, strict=True))
+        g.check(**{name: a for name, a in drawn.items() if a is not None or name not in ("u", "v", "r")})
+        dtype = drawn["w"].dtype
+        blank = {"x": np.zeros(g.x_shape, dtype), "b": None, "delta": np.zeros(g.y_shape, dtype)}
+        operands = Operands(**(blank | drawn))
+        there = (q if shape_of(g, q) is not None else "" for q in map(call.quantity, call.gives))
+        return [self._result(g, operands, q) if q else None for q in there]
 
     def _result(self, g: Geometry, operands: Operands, quantity: str) -> Array:
         compute = self._compute if quantity in self._mistake.quantities else right

@@ -29,6 +29,7 @@ from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.mistake import Mistake, right
 from conformance.mistakes.recipe import computing
 from conformance.problem import Problem
+from conformance.problem.operations import FURTHER
 from conformance.spec import Clause, Severity, matching
 
 __all__ = [
@@ -60,7 +61,8 @@ REASONS = {
 
 MASKED = "one undoes the other"
 
-RIGHT = Mistake(name="right", sentence="nothing is wrong", hint="", compute=right, quantities=())
+RIGHT = Mistake(name="right", sentence="nothing is wrong", hint="", compute=right, quantities=FURTHER)
+"""It offers all operations: what a mistake gets wrong says which it offers."""
 
 
 @dataclass(frozen=True, kw_only=True)

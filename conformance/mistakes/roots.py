@@ -21,7 +21,7 @@ from conformance.spec import REGISTRY
 
 __all__ = ["diagnosed", "events"]
 
-VALUES = ("FWD", "DEL", "WGT", "BIA", "ALG", "NUM", "NET")
+VALUES = ("FWD", "DEL", "WGT", "BIA", "NET", "TRN", "SEC", "JVP", "ALG", "NUM")
 """Chapters whose failures are wrong values or sizes; what the others saw says itself what was done ..."""
 STATE = ("HYG-1", "HYG-2", "HYG-3")
 """... but for state: there it is asked what the state is."""

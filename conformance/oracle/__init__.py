@@ -13,12 +13,14 @@ from conformance.oracle.compare import (
     wrong,
 )
 from conformance.oracle.expectation import Expectation, Expected
+from conformance.oracle.operations import FurtherExpectation
 
 __all__ = [
     "Arithmetic",
     "Evidence",
     "Expectation",
     "Expected",
+    "FurtherExpectation",
     "Grade",
     "compare",
     "demanded",

@@ -54,8 +54,11 @@ class Expectation:
     def __getitem__(self, quantity: str) -> Expected:
         """One of y, dx, dw, db."""
         if quantity not in self._known:
-            self._known[quantity] = Expected(self, quantity)
+            self._known[quantity] = self._made(quantity)
         return self._known[quantity]
+
+    def _made(self, quantity: str) -> Expected:
+        return Expected(self, quantity)
 
     @functools.cached_property
     def largest(self) -> dict[str, float]:
@@ -112,6 +115,11 @@ class Expected:
     def quantum(self) -> float:
         """The unit of which every value is a multiple."""
         return self.whole.quantum ** len(_FACTORS[self.quantity])
+
+    @property
+    def least(self) -> float:
+        """The smallest product that is not zero."""
+        return math.prod(self.whole.smallest[name] for name in _FACTORS[self.quantity])
 
     # ---- exact regimes ----
     @functools.cached_property
@@ -225,12 +233,12 @@ class Expected:
 
     def _direct_bound(self, *, probable: bool = False) -> Floats:
         whole = self.whole
-        return self._lost_inputs + bounds.direct(
+        return self.lost_inputs + bounds.direct(
             self.exact, self.n, self.s, dtype=whole.dtype, arithmetic=self.arithmetic, probable=probable
         )
 
     @property
-    def _lost_inputs(self) -> Floats:
+    def lost_inputs(self) -> Floats:
         """What operands lose that underflow before they are multiplied: a step of each, times the other operand."""
         a = self.arithmetic
         if a.inputs is None and not a.flushes:
@@ -250,22 +258,21 @@ class Expected:
     def certificate(self) -> float:
         """The power certificate: the share of elements in which a product added, dropped or moved is certain to be seen."""
         if self.direct and self.whole.dense and self.unrounded:
-            return float(self._reads.any())
+            return float(self.reads.any())
         return float(np.mean(self.certain)) if self.certain.size else 0.0
 
     @functools.cached_property
     def certain(self) -> Mask:
         """Where a wrong product is certain to be seen: where what is allowed stays below half the smallest product."""
-        read = self._reads if self.whole.dense else self._reads & (self.s > 0)
-        least = math.prod(self.whole.smallest[name] for name in _FACTORS[self.quantity])
+        read = self.reads if self.whole.dense else self.reads & (self.s > 0)
         off = self.bound
         if self.direct:
             rounding = 2 * self.whole.dtype.u * np.abs(self.exact) + self.whole.dtype.smallest_subnormal
             off = np.where(self.settled, 0.0, np.where(self.rounded_once, rounding, off))
-        return np.asarray(read & (2 * off < least))
+        return np.asarray(read & (2 * off < self.least))
 
     @property
-    def _reads(self) -> Mask:
+    def reads(self) -> Mask:
         """Where any product is read at all."""
         return np.asarray(self.n > (self.quantity == "y" and self.whole.g.bias != "none"))
 

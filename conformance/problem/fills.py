@@ -2,8 +2,8 @@ r"""The data of a problem: values drawn from the raw bits of a counter-based gen
 
 Bits: Philox4x64-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011) with the key
 (seed, 0) and a counter that starts at 1; its words are dealt, in order, to the elements of x, w, b (if there is one)
-and delta, each in C order.  Raw bits and integer arithmetic only, so any language repeats them and no NumPy version
-changes them.
+and delta, each in C order, and then, for optional operations, to those of u, v, r and c.  Raw bits and integer arithmetic
+only, so any language repeats them and no NumPy version changes them.
 
 Each fill finds mistakes that the others cannot.  Those on which every clause is judged:
 
@@ -69,6 +69,9 @@ LARGEST_AMPLITUDE = 9
 HEADROOM = 4
 """Clauses on linearity add operands (x + v, w + u): S grows to at most four times."""
 
+_ALIKE = {"u": "x", "v": "w", "r": "b", "c": "b"}
+"""What the optional operations are given besides is drawn as the operand in whose place it stands."""
+
 ODD_BITS = {"f64": 30, "f32": 12, "f16": 11, "bf16": 8}
 
 Floats = NDArray[np.float64]
@@ -95,7 +98,7 @@ class Source:
 
     def values(self, operand: str, words: Words, shape: tuple[int, ...]) -> NDArray[Any]:
         """An operand in the dtype; as many words as it has elements."""
-        drawn = _DRAW[self.fill](self, operand, words, shape)
+        drawn = _DRAW[self.fill](self, _ALIKE.get(operand, operand), words, shape)
         return drawn.astype(self.dtype.numpy)
 
     @property

@@ -162,9 +162,20 @@ class Geometry:
         """(M,) tied, (M, *O) untied, None without a bias."""
         return {"none": None, "tied": (self.maps,), "untied": (self.maps, *self.output)}[self.bias]
 
+    @property
+    def c_shape(self) -> Ints | None:
+        """(C,), the bias of the transposed convolution, one a channel of x; None without a bias."""
+        return None if self.bias == "none" else (self.channels,)
+
     def shape_of(self, name: str) -> Ints | None:
-        """The shape of x, w, b, y, delta, dx, dw or db."""
-        return {"x": self.x_shape, "w": self.w_shape, "b": self.b_shape, "y": self.y_shape}[_LIKE[name]]
+        """The shape of x, w, b, y, delta, dx, dw or db; of a direction u, v or r; of c, the transposed convolution's b."""
+        return {
+            "x": self.x_shape,
+            "w": self.w_shape,
+            "b": self.b_shape,
+            "y": self.y_shape,
+            "c": self.c_shape,
+        }[_LIKE[name]]
 
     @property
     def products(self) -> int:
@@ -185,7 +196,20 @@ class Geometry:
                 raise GeometryError(f"{name} has shape {shape}, but this geometry needs {needed}")
 
 
-_LIKE = {"x": "x", "w": "w", "b": "b", "y": "y", "delta": "y", "dx": "x", "dw": "w", "db": "b"}
+_LIKE = {
+    "x": "x",
+    "w": "w",
+    "b": "b",
+    "y": "y",
+    "delta": "y",
+    "dx": "x",
+    "dw": "w",
+    "db": "b",
+    "u": "x",
+    "v": "w",
+    "r": "b",
+    "c": "c",
+}
 
 
 def _tuple(name: str, value: object) -> Ints:

@@ -19,6 +19,7 @@ from conformance.problem.fills import FILLS, INTEGER_FILLS, REGIMES, Source, bit
 from conformance.problem.geometry import Geometry
 from conformance.problem.memory import MEMORIES, laid_out
 from conformance.problem.notation import parse_fields, write_line
+from conformance.problem.operations import FURTHER
 
 __all__ = ["QUANTITIES", "Operands", "Problem", "Results", "summands"]
 
@@ -26,20 +27,29 @@ Array = NDArray[Any]
 QUANTITIES = ("y", "dx", "dw", "db")
 """What a convolution layer computes, in the order in which it is reported."""
 OPERANDS = ("x", "w", "b", "delta")
+DRAWN = (*OPERANDS, "u", "v", "r", "c")
+"""In the order in which they are drawn: what comes later changes nothing in what comes before."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Operands:
-    """x (N, C, *I), w (M, C/G, *K), b (None without a bias) and delta (N, M, *O): what a layer is given."""
+    """x (N, C, *I), w (M, C/G, *K), b (None without a bias) and delta (N, M, *O): what a layer is given.
+
+    u, v, r: directions of x, w and b; c (C,): the bias of the transposed convolution.  None where no operation needs them.
+    """
 
     x: Array
     w: Array
     b: Array | None
     delta: Array
+    u: Array | None = None
+    v: Array | None = None
+    r: Array | None = None
+    c: Array | None = None
 
     def items(self) -> Iterator[tuple[str, Array]]:
         """(name, array) of the operands that are there."""
-        return ((name, a) for name in OPERANDS if (a := getattr(self, name)) is not None)
+        return ((name, a) for name in DRAWN if (a := getattr(self, name)) is not None)
 
     def replace(self, **changes: Any) -> Operands:
         return dataclasses.replace(self, **changes)
@@ -135,7 +145,19 @@ class Problem:
     @functools.cached_property
     def operands(self) -> Operands:
         """x, w, b and delta, read-only, in this problem's memory layout."""
-        shapes = {name: self._drawn_shape(name) for name in OPERANDS}
+        return self._draw(OPERANDS)
+
+    @functools.cached_property
+    def further(self) -> Operands:
+        """The same with what the optional operations are given besides: u, v, r and c (None without a bias)."""
+        return self._draw(DRAWN)
+
+    def operands_of(self, quantity: str) -> Operands:
+        """What a quantity is computed of: with u, v, r and c if it is one of an optional operation."""
+        return self.further if quantity in FURTHER else self.operands
+
+    def _draw(self, names: tuple[str, ...]) -> Operands:
+        shapes = {name: self._drawn_shape(name) for name in names}
         counts = [0 if shape is None else math.prod(shape) for shape in shapes.values()]
         words = bits(self.seed, sum(counts))
         arrays: dict[str, Array | None] = {}

@@ -4,6 +4,7 @@ convolution     y, dx, dw, db of a convolution of any rank and geometry
 activation      sigma and sigma'
 cost            C and grad_a C
 layer           z^l from a^{l-1}, and back
+transposed      the transposed convolution, second derivatives, derivatives along a direction
 pooling         mean pooling, which is a convolution, and max pooling, which is not
 network         layers in a row: the seed's five steps
 descent         steps against the gradient
@@ -36,6 +37,7 @@ from conformance.reference.layer import ConvolutionLayer, Gradients, Layer, Para
 from conformance.reference.network import Backpropagation, Feedforward, Network
 from conformance.reference.picture import pictures
 from conformance.reference.pooling import MaxPoolingLayer, mean_pooling_layer
+from conformance.reference.transposed import directional, second_order, transposed, transposed_gradients
 
 __all__ = [
     "ACTIVATIONS",
@@ -63,6 +65,7 @@ __all__ = [
     "backward_delta",
     "dense_layer",
     "descend",
+    "directional",
     "forward",
     "gradient_b",
     "gradient_w",
@@ -70,4 +73,7 @@ __all__ = [
     "leaky_relu",
     "mean_pooling_layer",
     "pictures",
+    "second_order",
+    "transposed",
+    "transposed_gradients",
 ]

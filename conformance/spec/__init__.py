@@ -4,10 +4,13 @@ from conformance.spec import (  # noqa: F401  (they register)
     algebra,
     bias,
     delta,
+    double_backward,
     forward,
+    forward_mode,
     hygiene,
     network,
     numerics,
+    transposed,
     weight,
 )
 from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised, TimedOut

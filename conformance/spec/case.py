@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.oracle import Arithmetic, Expectation
+from conformance.oracle import Arithmetic, Expectation, FurtherExpectation
 from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.fills import HEADROOM
+from conformance.problem.operations import CALL_OF, CALLS, Call, shape_of
 
 __all__ = [
     "GRADIENTS",
@@ -66,12 +67,25 @@ class Misshapen(Exception):  # noqa: N818  (a record of what came back)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
-    """One call of an implementation: geometry, operands, their memory layout, and forward (y) or backward."""
+    """One call of an implementation: geometry, operands, their memory layout, and forward (y) or backward.
+
+    method: of an optional operation (`CALLS`), in place of forward and backward.
+    """
 
     geometry: Geometry
     operands: Operands
     memory: str
-    backward: bool
+    backward: bool = False
+    method: str = ""
+
+    @property
+    def call(self) -> Call:
+        """What is called."""
+        return CALLS[self.method or ("backward" if self.backward else "forward")]
+
+    def handed(self) -> dict[str, Array | None]:
+        """The operands of the call, by the names that the call knows them by."""
+        return {name: getattr(self.operands, drawn) for name, drawn in self.call.reads.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +123,7 @@ class Case:
 
     def has(self, quantity: str) -> bool:
         """Is the quantity offered, and does this geometry have it?"""
-        return quantity in self.offered and (quantity != "db" or self.g.bias != "none")
+        return quantity in self.offered and shape_of(self.g, quantity) is not None
 
     @functools.cached_property
     def offers(self) -> tuple[str, ...]:
@@ -120,7 +134,7 @@ class Case:
     @functools.cached_property
     def expected(self) -> Expectation:
         p = self.problem
-        return Expectation(
+        return FurtherExpectation(
             self.g,
             self.operands,
             dtype=p.format,
@@ -128,6 +142,7 @@ class Case:
             quantum=p.quantum,
             amplitude=p.amplitude if p.integers else None,
             independent=p.fill == "real",
+            further=lambda: p.further,
         )
 
     @functools.cached_property
@@ -170,11 +185,13 @@ class Case:
     ) -> Array:
         """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`).
 
+        Of an optional operation: other operands (also `u=`, `v=`, `r=`, `c=`), by the names that the problem knows them by.
+
         Raises:
             Misshapen: it has not the size that the geometry gives.
         """
         result = self.call(quantity, g, memory=memory, again=again, **changes).arrays[quantity]
-        right = (g or self.g).shape_of(quantity) or ()
+        right = shape_of(g or self.g, quantity) or ()
         if result.shape != right:
             raise Misshapen(quantity, result.shape, right)
         return result
@@ -193,6 +210,8 @@ class Case:
         **changes: Any,
     ) -> Answer:
         """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
+        if CALL_OF[quantity].operation:
+            return self._further(CALL_OF[quantity], memory, again, changes)
         backward = quantity != "y"
         if g is None and not backward:
             changes.pop("delta", None)  # a forward pass does not know it
@@ -207,6 +226,17 @@ class Case:
         key = (question.geometry, question.memory, question.backward, again, _content(changes))
         if key not in self._known:
             self._known[key] = self._put(question)
+        return _given(self._known[key])
+
+    def _further(self, call: Call, memory: str | None, again: int, changes: dict[str, Any]) -> Answer:
+        """The answer of an optional operation on this geometry."""
+        memory = memory or self._memory(changes)
+        key = (call.method, memory, again, _content(changes))
+        if key not in self._known:
+            operands = self.problem.further.replace(**changes)
+            self._known[key] = self._put(
+                Question(geometry=self.g, operands=operands, memory=memory, method=call.method)
+            )
         return _given(self._known[key])
 
     def _own(self, *, backward: bool) -> Answer:

@@ -29,8 +29,9 @@ _HEAD = """\
 What a conforming implementation of a convolutional layer computes, clause by clause. Generated from the executable
 clauses in `conformance/spec/` (`python -m conformance.spec.document`); a test checks that it is fresh.
 
-An id never changes. MUST decides conformance, SHOULD is reported, INFO is measured. Every clause is judged exactly where
-no sum can round, and against a proven bound elsewhere; there is no tolerance.
+An id never changes. MUST decides conformance, SHOULD is reported, INFO is measured; an optional chapter is asked of those
+who offer its operation. Every clause is judged exactly where no sum can round, and against a proven bound elsewhere; there
+is no tolerance.
 
 ## Notation
 
@@ -42,6 +43,7 @@ no sum can round, and against a proven bound elsewhere; there is no tolerance.
 | `y` | output before activation (the seed's z) | (N, M, *O) |
 | `delta` | dC/dy, the error that comes from above | as y |
 | `dx`, `dw`, `db` | dC/dx, dC/dw, dC/db | as x, w, b |
+| `u`, `v`, `r` | directions of x, w and b, in the chapters SEC and JVP | as x, w, b |
 | s, p_lo, p_hi, d, G | stride, padding before and after, dilation, groups | one an axis (G: one) |
 
 In a network, layer l = 1 ... L computes z^l = conv(a^{l-1}, w^l) + b^l and a^l = sigma(z^l), a^0 = x; C, the sum of the

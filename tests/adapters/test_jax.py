@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import NETWORKS, check_network, computed, definition, load
+from adapter_checks import (
+    ALONE,
+    METHODS,
+    NETWORKS,
+    check_network,
+    check_operation,
+    computed,
+    definition,
+    load,
+)
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
 from conformance.problem.network import NetworkProblem
@@ -122,3 +131,23 @@ def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
     if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
         pytest.skip("the route does not claim these layers")
     check_network(adapter, line)
+
+
+# ---- optional operations ----
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("route", "dtype"), [("nchw", "f64"), ("nhwc", "f32"), ("jit", "bf16")])
+def test_operations_agree_with_the_definition(route: str, dtype: str, method: str, line: str) -> None:
+    check_operation(Jax(route), method, f"{line} {dtype}")
+
+
+@pytest.mark.parametrize("absent", ALONE)
+@pytest.mark.parametrize("method", ["double_backward", "forward_mode"])
+@pytest.mark.parametrize("route", ["nhwc", "jit"])
+def test_directions_may_be_left_out(route: str, method: str, absent: str) -> None:
+    check_operation(Jax(route), method, f"{GROUPED} f64", **dict.fromkeys(absent))
+
+
+def test_an_empty_batch_in_operations() -> None:
+    for method in METHODS:
+        check_operation(Jax("nchw"), method, f"{EMPTY} f64")

@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import NETWORKS, check_network, computed, definition, load
-from conformance import Geometry, Problem
+from adapter_checks import (
+    ALONE,
+    METHODS,
+    NETWORKS,
+    check_network,
+    check_operation,
+    computed,
+    definition,
+    load,
+)
+from conformance import Geometry, Problem, Unsupported
 from conformance.problem import dtype_of
 from conformance.problem.network import NetworkProblem
 
@@ -200,3 +209,32 @@ def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
     if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
         pytest.skip("the route does not claim these layers")
     check_network(adapter, line)
+
+
+# ---- optional operations ----
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_operations_agree_with_the_definition(
+    route: str, method: str, line: str, dtype: str, request: pytest.FixtureRequest
+) -> None:
+    adapter = TensorFlow(route)
+    if not offered(adapter, f"{line} {dtype}"):
+        pytest.skip("not claimed")
+    if route == "xla" and (dtype != "f32" or line not in (GROUPED, UNTIED_3D)):
+        pytest.skip("compiled for two problems: it takes its time")
+    if (route, line) == ("xla", UNTIED_3D) and not method.startswith("transposed"):
+        request.applymarker(pytest.mark.xfail(reason=WRONG["xla", UNTIED_3D], strict=True))
+    try:
+        check_operation(adapter, method, f"{line} {dtype}")
+    except Unsupported as reason:
+        assert max(Problem.parse(line).geometry.dilation) > 1
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("absent", ALONE)
+@pytest.mark.parametrize("method", ["double_backward", "forward_mode"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_directions_may_be_left_out(route: str, method: str, absent: str) -> None:
+    check_operation(TensorFlow(route), method, f"{PLAIN} f32", **dict.fromkeys(absent))

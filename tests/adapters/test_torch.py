@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_checks import NETWORKS, check_network, computed, definition, load
+from adapter_checks import (
+    ALONE,
+    METHODS,
+    NETWORKS,
+    check_network,
+    check_operation,
+    computed,
+    definition,
+    load,
+)
 from conformance import Geometry, Problem
 from conformance.problem import dtype_of
 from conformance.problem.network import NetworkProblem
@@ -17,6 +26,8 @@ from conformance.problem.network import NetworkProblem
 torch = pytest.importorskip("torch")
 
 FILE = Path(__file__).parents[2] / "adapters" / "python-torch" / "adapter_torch.py"
+# torch's own, on the first use of forward mode: it scripts its decompositions
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 ROUTES = ("autograd", "nn-grad", "channels-last", "no-mkldnn")
 DTYPES = ("f64", "f32", "f16", "bf16")
 GROUPED = "2d n2 c4 m6 g2 i6x5 k3x2 s2x1 p1 d1x2 conv bias=untied"
@@ -185,3 +196,43 @@ def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
     if any(adapter.capabilities.refusal(layer.geometry, "f64") for layer in layers):
         pytest.skip("the route does not claim these layers")
     check_network(adapter, line)
+
+
+# ---- optional operations ----
+OFFERING = tuple(route for route in ROUTES if Torch(route).capabilities.operations)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_operations_agree_with_the_definition(dtype: str, method: str) -> None:
+    for route in OFFERING:
+        for line in (line for line in LINES if not refusal(route, Problem.parse(line).geometry)):
+            check_operation(Torch(route), method, f"{line} {dtype}")
+
+
+@pytest.mark.parametrize("absent", ALONE)
+@pytest.mark.parametrize("method", ["double_backward", "forward_mode"])
+def test_directions_may_be_left_out(method: str, absent: str) -> None:
+    for route in OFFERING:
+        check_operation(Torch(route), method, f"{GROUPED} f64", **dict.fromkeys(absent))
+
+
+@pytest.mark.parametrize("memory", ["fortran", "sliced", "reversed", "broadcast"])
+@pytest.mark.parametrize("method", METHODS)
+def test_operations_in_other_memory_layouts(method: str, memory: str) -> None:
+    for route in OFFERING:
+        check_operation(Torch(route), method, f"{GROUPED} f32 mem={memory}")
+
+
+def test_where_there_are_functions_for_gradients_only_no_operation_is_claimed() -> None:
+    assert set(ROUTES) - set(OFFERING) == {"nn-grad"}
+
+
+def test_what_the_stride_leaves_over_is_output_padding() -> None:
+    """Sizes of x that have the same y differ in the transposed convolution alone."""
+    sizes = []
+    for size in (9, 10, 11):
+        g = Geometry(size=(size,), kernel=(3,), stride=(3,), bias="none")
+        assert g.output == (3,)
+        sizes.append(Torch().transposed(g, np.ones(g.y_shape), np.ones(g.w_shape), None).shape[-1])
+    assert sizes == [9, 10, 11]

@@ -5,6 +5,7 @@ from conformance.mistakes.catalogue import (
     axes,
     bias,
     corners,
+    derivatives,
     dilation,
     groups,
     interface,
@@ -18,6 +19,7 @@ from conformance.mistakes.catalogue import (
     sizes,
     state,
     stride,
+    transposed,
 )
 from conformance.mistakes.mistake import Mistake
 
@@ -40,6 +42,8 @@ FAMILIES: dict[str, tuple[Mistake, ...]] = {
     "corners": corners.MISTAKES,
     "state": state.MISTAKES,
     "interface": interface.MISTAKES,
+    "transposed": transposed.MISTAKES,
+    "derivatives": derivatives.MISTAKES,
     "numerics": numerics.MISTAKES,
 }
 """Family -> its mistakes."""

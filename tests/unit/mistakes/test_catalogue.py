@@ -21,6 +21,7 @@ from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.recipe import computing
 from conformance.problem import QUANTITIES, Problem
 from conformance.problem.dtypes import CODES
+from conformance.problem.operations import FURTHER
 
 Array = np.ndarray
 Pair = tuple[int, int]
@@ -38,7 +39,7 @@ def test_a_mistake_says_what_is_done_and_how_to_mend_it(m: Mistake) -> None:
         assert not text.endswith(".")
         assert not set(text) & set("{}|")
     assert m.quantities
-    assert set(m.quantities) <= set(QUANTITIES)
+    assert set(m.quantities) <= {*QUANTITIES, *FURTHER}
     assert set(m.dtypes) <= set(CODES)
 
 
@@ -376,7 +377,11 @@ def test_what_is_moved_by_one_mistake_stays_moved_by_the_next(first: str, second
     np.testing.assert_array_equal(made, given.dx(s=(1, 1), d=(1, 1)))
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("numerics", "state")])
+ELSEWHERE = ("numerics", "state", "transposed", "derivatives")
+"""Families whose tests are test_numerics.py, below, and test_operations.py."""
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ELSEWHERE])
 def test_every_family_has_some_that_were_done_on_purpose(family: str) -> None:
     assert PLACED.keys() & {m.name for m in FAMILIES[family]}
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from conformance.oracle import Arithmetic
+from conformance.oracle.operations import exact
 from conformance.oracle.vectorised import Layer
-from conformance.problem import QUANTITIES, Geometry, Operands, Problem
+from conformance.problem import QUANTITIES, Geometry, Operands, Problem, dtype_of
+from conformance.problem.operations import FURTHER, Call, shape_of
 from conformance.spec import Answer, Case, Question, Raised
 
 Results = dict[str, Any]
 Implementation = Callable[[Geometry, Operands, bool], Results]
+Operation = Callable[[Geometry, Operands, Call], Results]
 
 
 def computed_right(g: Geometry, o: Operands, backward: bool) -> Results:
@@ -27,14 +30,25 @@ def computed_right(g: Geometry, o: Operands, backward: bool) -> Results:
         return {q: np.array(a).astype(o.x.dtype) for q, a in results.items() if a is not None}
 
 
-def answering(implementation: Implementation) -> Callable[[Question], Answer]:
+def right_operation(g: Geometry, o: Operands, call: Call) -> Results:
+    """The results of an optional operation, in the dtype of x."""
+    there = [q for q in map(call.quantity, call.gives) if shape_of(g, q) is not None]
+    return {q: dtype_of(o.x.dtype).rounded(exact(g, o, q)).astype(o.x.dtype) for q in there}
+
+
+def answering(
+    implementation: Implementation, operation: Operation = right_operation
+) -> Callable[[Question], Answer]:
     """What a run does with an implementation: fresh operands, then a look at what became of them."""
 
     def answer(question: Question) -> Answer:
         operands = question.operands.in_memory(question.memory)
         before = {name: a.tobytes() for name, a in operands.items()}
         try:
-            arrays = implementation(question.geometry, operands, question.backward)
+            if question.method:
+                arrays = operation(question.geometry, operands, question.call)
+            else:
+                arrays = implementation(question.geometry, operands, question.backward)
         except ValueError as error:
             raise Raised(type(error).__name__, str(error)) from None
         return Answer(
@@ -52,13 +66,14 @@ def a_case(
     line: str,
     implementation: Implementation = computed_right,
     *,
+    operation: Operation = right_operation,
     arithmetic: Arithmetic | dict[str, Arithmetic] | None = None,
-    offered: frozenset[str] = frozenset(QUANTITIES),
+    offered: frozenset[str] = frozenset((*QUANTITIES, *FURTHER)),
     claims: Callable[[Geometry], bool] = lambda g: True,
     asked: list[Question] | None = None,
 ) -> Case:
     """A problem line put to an implementation; every question is appended to `asked`."""
-    answer = answering(implementation)
+    answer = answering(implementation, operation)
 
     def recorded(question: Question) -> Answer:
         if asked is not None:
@@ -73,6 +88,11 @@ def a_case(
 @pytest.fixture
 def right() -> Implementation:
     return computed_right
+
+
+@pytest.fixture(name="right_operation")
+def operation_that_is_right() -> Operation:
+    return right_operation
 
 
 @pytest.fixture

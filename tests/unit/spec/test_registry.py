@@ -6,6 +6,7 @@ import pytest
 
 from conformance.errors import UnknownClause
 from conformance.problem import QUANTITIES
+from conformance.problem.operations import FURTHER
 from conformance.spec import CHAPTERS, REGISTRY, Severity, matching
 from conformance.spec.registry import clause
 
@@ -14,6 +15,9 @@ IDS = {
     "DEL": range(1, 8),
     "WGT": range(1, 7),
     "BIA": range(1, 4),
+    "TRN": range(1, 7),
+    "SEC": range(1, 6),
+    "JVP": range(1, 4),
     "ALG": range(1, 4),
     "NUM": range(1, 8),
     "HYG": range(1, 8),
@@ -39,7 +43,7 @@ def test_a_clause_says_what_it_demands_in_words_and_in_an_equation_and_why(id: s
     assert c.chapter in CHAPTERS
     assert all(text.strip() == text != "" for text in (c.text, c.equation, c.source))
     assert not c.text.endswith(".")
-    assert set(c.needs) <= {*QUANTITIES, "network", "step"}
+    assert set(c.needs) <= {*QUANTITIES, *FURTHER, "network", "step"}
 
 
 def test_every_clause_stands_in_a_chapter_under_its_own_text() -> None:
