@@ -98,7 +98,7 @@ def test_an_adapter_named_twice_is_run_once(invoke: Invoke) -> None:
     ("only", "judged"),
     [
         ("DEL-1", ["DEL-1"]),
-        ("*-1", [f"{chapter}-1" for chapter in CHAPTERS]),
+        ("*-1", [f"{chapter}-1" for chapter in CHAPTERS if chapter != "NET"]),
         ("wgt-1,fwd-[12]", ["FWD-1", "FWD-2", "WGT-1"]),
         ("FWD-1, DEL-1", ["FWD-1", "DEL-1"]),
     ],

@@ -100,10 +100,12 @@ def asked(implementation: Honest, count: int, number: int) -> list[Problem]:
 
 
 def judged(implementation: Honest, of: list[Problem], only: str = "*") -> Iterator[Judgement]:
-    """All judgements of the problems."""
+    """All judgements of the problems, by the clauses whose needs it offers."""
     session = Session(implementation, implementation.name)
+    offered = session.capabilities.offered
+    clauses = [c for c in matching(only) if set(c.needs) <= offered]
     for problem in of:
-        yield from judge(session, problem, "given", matching(only))
+        yield from judge(session, problem, "given", clauses)
 
 
 def declared(judgement: Judgement, implementation: Honest) -> bool:

@@ -705,7 +705,9 @@ def judged(case: Case, clause: str) -> list[Evidence]:
 def test_every_clause_has_a_mistake_that_it_must_catch() -> None:
     elsewhere = {c.id for c in REGISTRY.values() if c.chapter in ELSEWHERE}
     assert {row.clause for row in TABLE} == set(REGISTRY) - MEASURED - elsewhere
-    assert {c.id for c in REGISTRY.values() if c.severity is Severity.INFO} == MEASURED
+    assert {
+        c.id for c in REGISTRY.values() if c.severity is Severity.INFO and c.id not in elsewhere
+    } == MEASURED
 
 
 @pytest.mark.parametrize("id", sorted(MEASURED))
