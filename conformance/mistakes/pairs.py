@@ -7,14 +7,15 @@ import random
 from collections.abc import Iterable
 
 from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import Recipe, computing
 
 __all__ = ["drawn_pairs", "pair"]
 
 
-def drawn_pairs(mistakes: Iterable[Mistake], count: int, *, seed: int) -> list[Mistake]:
+def drawn_pairs(mistakes: Iterable[Mistake | NetworkMistake], count: int, *, seed: int) -> list[Mistake]:
     """`count` pairs of mistakes that are switches, or all if there are no more."""
-    pairs = list(itertools.combinations([m for m in mistakes if m.switch], 2))
+    pairs = list(itertools.combinations([m for m in mistakes if isinstance(m, Mistake) and m.switch], 2))
     return [pair(a, b) for a, b in random.Random(seed).sample(pairs, min(count, len(pairs)))]
 
 

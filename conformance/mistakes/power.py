@@ -21,12 +21,15 @@ from conformance.engine.corpus import Named, corpus
 from conformance.engine.findings import findings
 from conformance.engine.fit import fitted
 from conformance.engine.judgement import Status
+from conformance.engine.networks import network_corpus
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
-from conformance.engine.runner import judge
+from conformance.engine.runner import judge, judge_network
 from conformance.errors import UserError
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
+from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
 from conformance.mistakes.mistake import Mistake, right
+from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import computing
 from conformance.problem import Problem
 from conformance.problem.operations import FURTHER
@@ -34,6 +37,8 @@ from conformance.spec import Clause, Severity, matching
 
 __all__ = [
     "CLAUSES",
+    "NETWORK",
+    "NETWORK_CLAUSES",
     "PAIR",
     "REASONS",
     "Power",
@@ -43,13 +48,18 @@ __all__ = [
     "probes",
     "trials",
     "tried",
+    "tried_network",
 ]
 
 PAIR = "pair"
 """The family of two mistakes made together."""
+NETWORK = "network"
+"""The family of mistakes in whole networks."""
 
 CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO and not c.of_networks)
 """Those of single layers that can fail."""
+NETWORK_CLAUSES = tuple(c for c in matching() if c.severity is not Severity.INFO and c.of_networks)
+"""Those of whole networks."""
 
 COMPARED = ("covering", "seed", "edges", "sizes")
 """Corpora on which an equivalent mistake gives the right results."""
@@ -119,22 +129,26 @@ class Power:
 
 
 # ---- trying ----
-def chosen(pattern: str = "*") -> list[Mistake]:
-    """The mistakes whose name matches a glob.
+def chosen(pattern: str = "*") -> list[Mistake | NetworkMistake]:
+    """The mistakes whose name matches a glob, in layers and then in networks.
 
     Raises:
         UserError: none does.
     """
-    found = [m for m in CATALOGUE.values() if fnmatch.fnmatchcase(m.name, pattern)]
+    known: list[Mistake | NetworkMistake] = [*CATALOGUE.values(), *NETWORK_CATALOGUE.values()]
+    found = [m for m in known if fnmatch.fnmatchcase(m.name, pattern)]
     if not found:
         raise UserError(f"no mistake matches {pattern!r}; their names are in conformance/mistakes/catalogue")
     return found
 
 
-def trials(mistakes: Iterable[Mistake], pairs: Iterable[Mistake]) -> Iterator[Trial]:
+def trials(mistakes: Iterable[Mistake | NetworkMistake], pairs: Iterable[Mistake]) -> Iterator[Trial]:
     """Each single mistake, then each pair."""
     family = {m.name: name for name, members in FAMILIES.items() for m in members}
     for m in mistakes:
+        if isinstance(m, NetworkMistake):
+            yield tried_network(m)
+            continue
         yield tried(m, family=family[m.name], reason=REASONS.get(m.name, ""), also=probes())
     for m in pairs:
         yield tried(m, family=PAIR, profile="standard", reason=MASKED)
@@ -163,6 +177,26 @@ def tried(
     return trial(problems=number, milliseconds=1000 * (time.perf_counter() - start))
 
 
+def tried_network(m: NetworkMistake) -> Trial:
+    """A mistake put through the corpus of networks until a clause fails; its clauses are those that fail there."""
+    session, start = Session(m.adapter(), m.name), time.perf_counter()
+    for number, named in enumerate(network_corpus(), start=1):
+        judged = list(judge_network(session, named.problem, named.id, NETWORK_CLAUSES))
+        failed = [j for j in judged if j.status.failed]
+        if failed:
+            return Trial(
+                name=m.name,
+                family=NETWORK,
+                problems=number,
+                milliseconds=1000 * (time.perf_counter() - start),
+                killer=named.id,
+                clauses=_ordered(j.clause for j in failed),
+                roots=_ordered(f.clause for f in findings(failed)),
+            )
+    ms = 1000 * (time.perf_counter() - start)
+    return Trial(name=m.name, family=NETWORK, problems=len(network_corpus()), milliseconds=ms)
+
+
 def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The clauses that fail on a fresh implementation, and those that its findings are named by."""
     session, clauses = _session(m), _concerned(m)
@@ -178,7 +212,7 @@ def of_integers(named: Named) -> Named:
 
 def _ordered(ids: Iterable[str]) -> tuple[str, ...]:
     met = set(ids)
-    return tuple(c.id for c in CLAUSES if c.id in met)
+    return tuple(c.id for c in (*CLAUSES, *NETWORK_CLAUSES) if c.id in met)
 
 
 def _concerned(m: Mistake) -> list[Clause]:

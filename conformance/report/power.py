@@ -9,17 +9,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from tabulate import tabulate
 
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
-from conformance.mistakes.power import CLAUSES, Power, Trial, probes
+from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
+from conformance.mistakes.power import CLAUSES, NETWORK, NETWORK_CLAUSES, Power, Trial, probes
 from conformance.report.table import STYLES
 
 __all__ = ["SCHEMA", "as_json", "as_markdown", "rendered"]
 
 SCHEMA = "conformance-power/1"
+SENTENCES = {name: m.sentence for name, m in CATALOGUE.items()} | {
+    name: m.sentence for name, m in NETWORK_CATALOGUE.items()
+}
 
 ABOUT = """\
 Made by `conformance power --markdown`.  Every catalogued mistake is run as an implementation, on the problems of the
 corpora in their order, until a clause fails.  The clauses that kill it are those that fail on that problem, on the same
-geometry with small integers, or on one of the first problems that show each clause ({probes})."""
+geometry with small integers, or on one of the first problems that show each clause ({probes}).
+Mistakes in networks are put through the corpus of networks, to chapter NET."""
 
 COLUMNS = """\
 kills: of how many mistakes the clause fails.  root: of how many it names a finding (the others fall with it).  alone: of how
@@ -34,7 +39,7 @@ def rendered(power: Power) -> str:
         for t in power.trials
     ]
     parts = [_table(rows, headers, "terminal", widths=(44, None, 48, None, None, None))]
-    if {t.name for t in power.singles} == set(CATALOGUE):
+    if {t.name for t in power.singles} == set(SENTENCES):
         parts.append(_clauses(power, "terminal"))
     return "\n\n".join([*parts, *_verdicts(power)]) + "\n"
 
@@ -82,7 +87,7 @@ def _counted(trials: Sequence[Trial]) -> str:
 
 def _clauses(power: Power, style: str) -> str:
     rows = []
-    for c in CLAUSES:
+    for c in (*CLAUSES, *NETWORK_CLAUSES):
         kills, alone = power.killed_by(c.id), power.killed_by(c.id, alone=True)
         roots = sum(c.id in t.roots for t in power.singles)
         flag = "" if alone else "kills nothing alone" if kills else "KILLS NOTHING"
@@ -101,7 +106,7 @@ def _families(power: Power) -> str:
 
 def _mistakes(power: Power) -> Iterator[str]:
     headers = ("mistake", "what is done instead", "problems", "first problem", "found as", "and by")
-    for family in FAMILIES:
+    for family in (*FAMILIES, NETWORK):
         trials = [t for t in power.singles if t.family == family]
         if trials:
             yield f"### {family}"
@@ -110,7 +115,7 @@ def _mistakes(power: Power) -> Iterator[str]:
 
 def _row(t: Trial) -> tuple[object, ...]:
     others = ", ".join(c for c in t.clauses if c not in t.roots)
-    return t.name, CATALOGUE[t.name].sentence, t.problems, t.killer or t.verdict, ", ".join(t.roots), others
+    return t.name, SENTENCES[t.name], t.problems, t.killer or t.verdict, ", ".join(t.roots), others
 
 
 def _pairs(power: Power) -> Iterator[str]:

@@ -22,9 +22,10 @@ from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
 from conformance.engine.runner import judge
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
+from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
 from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.pairs import drawn_pairs
-from conformance.mistakes.power import CLAUSES, REASONS, of_integers, probes
+from conformance.mistakes.power import CLAUSES, NETWORK_CLAUSES, REASONS, of_integers, probes
 from conformance.spec import Clause
 
 REPORT = Path(__file__).parents[2] / "reports" / "power.md"
@@ -112,7 +113,8 @@ def rows() -> dict[str, Row]:
 
 def test_the_report_has_all_mistakes_and_clauses_of_now() -> None:
     firsts = {cells[0] for cells in tables()} - {"clause", "mistake"}
-    assert firsts == set(CATALOGUE) | {c.id for c in CLAUSES}
+    clauses = {c.id for c in (*CLAUSES, *NETWORK_CLAUSES)}
+    assert firsts == {*CATALOGUE, *NETWORK_CATALOGUE} | clauses
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

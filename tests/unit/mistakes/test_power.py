@@ -12,10 +12,13 @@ from click.testing import CliRunner, Result
 from conformance.cli import main
 from conformance.engine.corpus import Named, corpus
 from conformance.engine.judgement import Status
+from conformance.engine.networks import network_corpus
 from conformance.engine.runner import judge
 from conformance.errors import UserError
 from conformance.mistakes import Mistake, power, right
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
+from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
+from conformance.mistakes.network import Backpropagation, NetworkMistake
 from conformance.mistakes.pairs import drawn_pairs, pair
 from conformance.mistakes.power import (
     CLAUSES,
@@ -59,7 +62,7 @@ def trial(**changes: object) -> Trial:
 
 # ---- what is tried ----
 def test_all_mistakes_are_chosen_or_those_of_a_name() -> None:
-    assert chosen() == list(CATALOGUE.values())
+    assert chosen() == [*CATALOGUE.values(), *NETWORK_CATALOGUE.values()]
     assert [m.name for m in chosen("d?-doubled")] == ["dx-doubled", "dw-doubled", "db-doubled"]
 
 
@@ -235,10 +238,12 @@ def test_survivors_are_named() -> None:
 
 
 def test_clauses_are_told_of_if_all_mistakes_were_tried() -> None:
-    all_of_them = tuple(trial(name=name, killer="k", clauses=("WGT-1",)) for name in CATALOGUE)
+    all_of_them = tuple(
+        trial(name=name, killer="k", clauses=("WGT-1",)) for name in (*CATALOGUE, *NETWORK_CATALOGUE)
+    )
     lines = rendered(Power(trials=all_of_them, seed=0)).splitlines()
     told = {line.split()[0]: line for line in lines if line.startswith(("WGT-1 ", "DEL-1 "))}
-    assert told["WGT-1"].split()[1:5] == ["MUST", str(len(CATALOGUE)), "0", str(len(CATALOGUE))]
+    assert told["WGT-1"].split()[1:5] == ["MUST", str(len(all_of_them)), "0", str(len(all_of_them))]
     assert told["DEL-1"].endswith("KILLS NOTHING")
 
 
@@ -331,3 +336,18 @@ def test_a_name_without_a_mistake_is_exit_code_2() -> None:
     result = called("--only", "dz-*")
     assert result.exit_code == 2
     assert "no mistake matches 'dz-*'" in result.stderr
+
+
+# ---- networks ----
+def test_a_mistake_in_a_network_is_put_through_the_networks() -> None:
+    (killed,) = trials([NETWORK_CATALOGUE["step-upwards"]], [])
+    assert (killed.family, killed.verdict, killed.clauses, killed.roots) == (
+        "network", "killed", ("NET-5",), ("NET-5",)
+    )  # fmt: skip
+    assert killed.killer == network_corpus()[killed.problems - 1].id
+
+
+def test_a_network_without_a_mistake_survives() -> None:
+    nothing = NetworkMistake(name="right", sentence="", hint="", way=Backpropagation)
+    survivor = power.tried_network(nothing)
+    assert (survivor.verdict, survivor.problems) == ("SURVIVES", len(network_corpus()))
