@@ -44,7 +44,7 @@ QUICK = 400
 """Multiplications of a problem on which thousands of pairs are tried."""
 LITTLE = 2.0**-24
 """Unit roundoff up to which rounded sums of small integers cannot be taken for others."""
-PATIENCE = 1.5
+PATIENCE = 1.2
 """Seconds of this thread after which no further pair is tried; the first problems are put within a third of it."""
 
 
