@@ -12,14 +12,17 @@ A line is ``<id> <problem>``; the id, ``<set>/<name>`` or ``<network>/<layer>``,
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
+from typing import TypeVar
 
-from conformance.errors import GeometryError, HarnessError, NotationError
+from conformance.errors import ConformanceError, HarnessError
 from conformance.problem import Problem
 
-__all__ = ["SETS", "Named", "corpus", "parse"]
+__all__ = ["SETS", "Named", "corpus", "entries", "parse"]
+
+P = TypeVar("P")
 
 SETS = ("covering", "seed", "edges", "sizes", "layers")
 
@@ -40,7 +43,12 @@ def corpus(name: str) -> tuple[Named, ...]:
 
 
 def parse(text: str, source: str) -> Iterator[Named]:
-    """The problems of a corpus file; comments and empty lines are left out.
+    """The problems of a corpus file of layers: see `entries`."""
+    return (Named(id=id_, problem=problem) for id_, problem in entries(text, source, Problem.parse))
+
+
+def entries(text: str, source: str, parsed: Callable[[str], P]) -> Iterator[tuple[str, P]]:
+    """(id, problem) of each line of a corpus file; comments and empty lines are left out.
 
     Raises:
         HarnessError: a line that does not parse, or an id that stands twice.
@@ -52,10 +60,10 @@ def parse(text: str, source: str) -> Iterator[Named]:
             continue
         id_, _, problem = entry.partition(" ")
         try:
-            named = Named(id=id_, problem=Problem.parse(problem))
-        except (NotationError, GeometryError) as error:
+            found = parsed(problem)
+        except ConformanceError as error:
             raise HarnessError(f"{source}, line {number}: {error}") from error
         if id_ in met:
             raise HarnessError(f"{source}, line {number}: the id {id_!r} stands twice")
         met.add(id_)
-        yield named
+        yield id_, found

@@ -19,9 +19,10 @@ from hypothesis.errors import Unsatisfiable
 
 from conformance.adapter.networks import Networks
 from conformance.adapter.session import Session
+from conformance.engine.corpus import entries
 from conformance.engine.fit import claimed
 from conformance.engine.strategies import networks
-from conformance.errors import ConformanceError, GeometryError, HarnessError
+from conformance.errors import GeometryError
 from conformance.problem.network import KINKED, Network, NetworkProblem
 
 __all__ = ["NamedNetwork", "drawn_networks", "fitted_network", "network_corpus", "parse_networks"]
@@ -45,24 +46,8 @@ def network_corpus() -> tuple[NamedNetwork, ...]:
 
 
 def parse_networks(text: str, source: str) -> Iterator[NamedNetwork]:
-    """The problems of a corpus file; comments and empty lines are left out.
-
-    Raises:
-        HarnessError: a line that does not parse, or an id that stands twice.
-    """
-    met: set[str] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = line.partition("#")[0].strip()
-        if not entry:
-            continue
-        id_, _, problem = entry.partition(" ")
-        if id_ in met:
-            raise HarnessError(f"{source}, line {number}: the id {id_!r} stands twice")
-        met.add(id_)
-        try:
-            yield NamedNetwork(id=id_, problem=NetworkProblem.parse(problem))
-        except ConformanceError as error:
-            raise HarnessError(f"{source}, line {number}: {error}") from error
+    """The problems of a corpus file of networks: see `entries`."""
+    return (NamedNetwork(id=id_, problem=p) for id_, p in entries(text, source, NetworkProblem.parse))
 
 
 def fitted_network(problem: NetworkProblem, session: Session) -> NetworkProblem:
