@@ -35,24 +35,33 @@ import dataclasses
 import functools
 import itertools
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.errors import GeometryError, NotationError
+from conformance.errors import GeometryError
 from conformance.problem.dtypes import DType, dtype_of
 from conformance.problem.fills import bits
 from conformance.problem.geometry import Geometry
-from conformance.problem.notation import layer_tokens, read_token
+from conformance.problem.network_notation import (
+    ACTIVATIONS,
+    COSTS,
+    KINKED,
+    NET_FILLS,
+    PIECEWISE,
+    parts_of,
+    written,
+)
+from conformance.problem.network_operands import Exact, Real
 
 __all__ = [
     "ACTIVATIONS",
     "COSTS",
     "KINKED",
     "NET_FILLS",
+    "PIECEWISE",
     "Network",
     "NetworkLayer",
     "NetworkOperands",
@@ -62,11 +71,6 @@ __all__ = [
 Array = NDArray[Any]
 Params = tuple[tuple[Array, Array | None], ...]
 
-KINKED = ("relu", "leaky")
-PIECEWISE = ("identity", *KINKED)
-ACTIVATIONS = (*PIECEWISE, "sigmoid", "tanh", "softplus", "softmax")
-COSTS = ("quadratic", "cross-entropy")
-NET_FILLS = ("small", "kinks", "unit", "real")
 NET_DTYPES = ("f64", "f32")
 DEEPEST = 5
 USUAL_SLOPE = 0.25
@@ -209,7 +213,7 @@ class NetworkProblem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_of(self.dtype).code)
-        object.__setattr__(self, "fill", self.fill or self._usual)
+        object.__setattr__(self, "fill", self.fill or self.usual_fill)
         fills = NET_FILLS if self.network.piecewise_linear else ("real",)
         if self.dtype not in NET_DTYPES:
             raise GeometryError(f"networks are drawn in {' and '.join(NET_DTYPES)}, not in {self.dtype}")
@@ -221,7 +225,8 @@ class NetworkProblem:
             raise GeometryError(f"seed must be between 0 and 2^64 - 1, got {self.seed}")
 
     @property
-    def _usual(self) -> str:
+    def usual_fill(self) -> str:
+        """The fill where the line says none."""
         return "small" if self.network.piecewise_linear else "real"
 
     def replace(self, **changes: Any) -> NetworkProblem:
@@ -244,7 +249,7 @@ class NetworkProblem:
             shapes += [layer.geometry.w_shape, layer.geometry.b_shape or (0,)]
         counts = [math.prod(shape) for shape in shapes]
         words = np.split(bits(self.seed, sum(counts)), np.cumsum(counts)[:-1])
-        draw = _Real(self) if self.fill == "real" else _Exact(self)
+        draw = Real(self) if self.fill == "real" else Exact(self)
         dealt = zip(words, shapes, strict=True)
         x, target = draw.x(*next(dealt)), draw.target(*next(dealt))
         params = []
@@ -261,188 +266,8 @@ class NetworkProblem:
     @classmethod
     def parse(cls, line: str) -> NetworkProblem:
         """The problem of a line; raises NotationError, pointing at the place, or GeometryError."""
-        return cls(**_parsed(line))
+        first, layers, fields = parts_of(line)
+        return cls(network=Network.stacked(first, layers, fields.pop("cost", "quadratic")), **fields)
 
     def __str__(self) -> str:
-        return _written(self)
-
-
-# ---- operands ----
-def _integers(words: Array, shape: tuple[int, ...], a: int) -> Array:
-    """The non-zero integers -a..-1, 1..a."""
-    values = (words % np.uint64(2 * a)).astype(np.int64) - a
-    values[values >= 0] += 1
-    return values.astype(np.float64).reshape(shape)
-
-
-class _Exact:
-    """Integers; and biases between the units of what they are added to."""
-
-    def __init__(self, problem: NetworkProblem) -> None:
-        self._a = 1 if problem.fill == "unit" else 3
-        self._units: list[float] = []
-        unit = 1.0
-        for layer in problem.network.layers:
-            offset = problem.fill == "small" and layer.geometry.bias != "none"
-            self._units.append(unit / 2 if offset else 0.0)
-            unit = (unit / 2 if offset else unit) * (layer.slope if layer.activation == "leaky" else 1.0)
-
-    def x(self, words: Array, shape: tuple[int, ...]) -> Array:
-        return _integers(words, shape, self._a)
-
-    target = x
-
-    def w(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
-        return _integers(words, shape, self._a)
-
-    def b(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
-        return _integers(words, shape, self._a) + self._units[number]
-
-
-class _Real:
-    """Full mantissas; w so small that z is of the order of 1; targets that the cost can take."""
-
-    def __init__(self, problem: NetworkProblem) -> None:
-        self._net, self._p = problem.network, problem.format.p
-
-    def _mantissas(self, words: Array, shape: tuple[int, ...]) -> Array:
-        """1/2 <= |a| < 1, random signs."""
-        kept = (words >> np.uint64(65 - self._p)).astype(np.float64)  # p - 1 bits
-        magnitude = 0.5 + np.ldexp(kept, -self._p)
-        sign = np.where(words & np.uint64(1), -1.0, 1.0)
-        values: Array = (sign * magnitude).reshape(shape)
-        return values
-
-    x = _mantissas
-
-    def target(self, words: Array, shape: tuple[int, ...]) -> Array:
-        drawn = self._mantissas(words, shape)
-        if self._net.cost == "quadratic":
-            return drawn
-        if self._net.activations[-1] == "sigmoid":
-            return np.asarray(np.abs(drawn) - 0.25)  # between 1/4 and 3/4
-        chosen = (words.reshape(shape)[:, :1] % np.uint64(shape[1])).astype(np.int64)
-        maps = np.arange(shape[1]).reshape(1, -1, *(1,) * (len(shape) - 2))
-        return np.asarray(maps == chosen, np.float64)
-
-    def w(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
-        fan_in = math.prod(shape[1:])
-        scaled: Array = np.ldexp(self._mantissas(words, shape), -round(math.log2(fan_in) / 2))
-        return scaled
-
-    def b(self, number: int, words: Array, shape: tuple[int, ...]) -> Array:
-        return self._mantissas(words, shape) / 2
-
-
-# ---- notation ----
-def _parsed(line: str) -> dict[str, Any]:
-    """The fields of a `NetworkProblem`."""
-    parts = [(m.start(), m.group()) for m in re.finditer(r"[^|]+", line)]
-    if len(parts) < 3:
-        raise NotationError(
-            "a network has an input, layers and a cost, with | between them, as in "
-            "net in 3x9x8 | c4 k3 relu | quadratic",
-            line,
-            len(line),
-        )
-    first = _input(line, *parts[0])
-    layers = [_layer(line, *part) for part in parts[1:-1]]
-    fields = _ending(line, *parts[-1])
-    for number, (layer, (at, _)) in enumerate(zip(layers, parts[1:-1], strict=True), start=1):
-        if "kernel" not in layer:
-            raise NotationError(f"layer {number} has no kernel: write k and a number an axis", line, at)
-    return {"network": Network.stacked(first, layers, fields.pop("cost", "quadratic")), **fields}
-
-
-def _tokens(line: str, at: int, part: str) -> list[tuple[int, str]]:
-    return [(at + m.start(), m.group()) for m in re.finditer(r"\S+", part)]
-
-
-def _put(fields: dict[str, Any], name: str, value: Any, line: str, at: int) -> None:
-    if name in fields:
-        raise NotationError(f"{name} is given twice", line, at)
-    fields[name] = value
-
-
-def _input(line: str, at: int, part: str) -> Geometry:
-    """The batch and the sizes of the input, as a geometry of a kernel of 1."""
-    fields: dict[str, Any] = {}
-    tokens = _tokens(line, at, part)
-    if not tokens or tokens[0][1] != "net":
-        raise NotationError("a network begins with the word net", line, at)
-    for place, token in tokens[1:]:
-        if token == "in":
-            continue
-        if re.fullmatch(r"\d+(x\d+){1,3}", token, re.ASCII) and len(token) < 60:
-            channels, *size = map(int, token.split("x"))
-            _put(fields, "input", (channels, tuple(size)), line, place)
-        else:
-            name, value = read_token(token, line, place)
-            if name != "batch":
-                raise NotationError(f"{token!r} does not belong to the input of a network", line, place)
-            _put(fields, name, value, line, place)
-    if "input" not in fields:
-        raise NotationError("the input is missing: write in and C x sizes, as in in 3x9x8", line, at)
-    channels, size = fields["input"]
-    return Geometry(
-        batch=fields.get("batch", 1), channels=channels, size=size, kernel=(1,), maps=1, bias="none"
-    )
-
-
-_OF_LAYERS = ("kernel", "stride", "padding", "dilation", "groups", "convention", "bias")
-_OF_ENDS = ("dtype", "seed")
-
-
-def _layer(line: str, at: int, part: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for place, token in _tokens(line, at, part):
-        word, _, slope = token.partition("=")
-        if word in ACTIVATIONS:
-            _put(fields, "activation", word, line, place)
-            if slope:
-                fields["slope"] = _slope(token, slope, line, place)
-            continue
-        name, value = read_token(token, line, place)
-        name = "maps" if name == "channels" else name
-        if name not in ("maps", *_OF_LAYERS):
-            raise NotationError(f"{token!r} does not belong to a layer of a network", line, place)
-        _put(fields, name, value, line, place)
-    return fields
-
-
-def _slope(token: str, text: str, line: str, at: int) -> float:
-    if not token.startswith("leaky=") or not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-        raise NotationError(f"{token!r}: leaky alone takes a number, as in leaky=0.25", line, at)
-    return float(text)
-
-
-def _ending(line: str, at: int, part: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for place, token in _tokens(line, at, part):
-        if token in COSTS:
-            _put(fields, "cost", token, line, place)
-        elif token.startswith("fill="):
-            fill = token.removeprefix("fill=")
-            if fill not in NET_FILLS:
-                raise NotationError(
-                    f"fill= takes one of {', '.join(NET_FILLS)}, not {fill!r}", line, place + 5
-                )
-            _put(fields, "fill", fill, line, place)
-        else:
-            name, value = read_token(token, line, place)
-            if name not in _OF_ENDS:
-                raise NotationError(f"{token!r} does not belong to the end of a network", line, place)
-            _put(fields, name, value, line, place)
-    return fields
-
-
-def _written(problem: NetworkProblem) -> str:
-    """The canonical line; parsing it gives the same problem back."""
-    net = problem.network
-    batch, channels, *size = net.x_shape
-    parts = [f"net n{batch} in " + "x".join(map(str, (channels, *size)))]
-    parts += [" ".join([f"c{la.geometry.maps}", *layer_tokens(la.geometry), la.word]) for la in net.layers]
-    end = [net.cost, problem.dtype]
-    end += [f"fill={problem.fill}"] if problem.fill != problem._usual else []  # noqa: SLF001  (its own)
-    end += [f"seed={problem.seed}"] if problem.seed else []
-    return " | ".join([*parts, " ".join(end)])
+        return written(self)
