@@ -104,6 +104,7 @@ def another_seq(seq: int) -> None:
 
 def another_answer(seq: int) -> None:
     os.write(OUT, GOOD % seq)
+    time.sleep(600)
 
 
 def two_answers(seq: int) -> None:
