@@ -5,68 +5,23 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import difflib
 import importlib.metadata
 import importlib.util
 import inspect
-import itertools
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import conformance
+from conformance.adapter.manifest import bundled
 from conformance.adapter.protocol import Adapter
 from conformance.adapter.session import TIME_LIMIT, Session
-from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError
+from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError, near
 
-__all__ = ["Bundled", "bundled", "connect", "load_class"]
+__all__ = ["connect", "load_class"]
 
 GROUP = "conformance.adapters"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundled:
-    """An adapter that comes with this project: found by its folder, read without importing it."""
-
-    name: str
-    path: Path
-    summary: str
-    routes: tuple[str, ...]
-
-
-def folder() -> Path:
-    """Where bundled adapters live: inside the wheel, or in the checkout."""
-    package = Path(conformance.__file__).parent
-    packed = package / "_bundled" / "adapters"
-    return packed if packed.is_dir() else package.parent / "adapters"
-
-
-def bundled() -> dict[str, Bundled]:
-    """The bundled adapters by name."""
-    found = {}
-    for path in sorted(folder().glob("[!_]*/adapter_*.py")):
-        text = path.read_text(encoding="utf-8")
-        summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-        found[path.parent.name] = Bundled(
-            name=path.parent.name, path=path, summary=summary, routes=tuple(_routes(text))
-        )
-    return found
-
-
-def _routes(source: str) -> Iterator[str]:
-    """The keys of the literal ``routes`` in a class body, read from the source."""
-    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
-    for line in itertools.chain(*bodies):
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        value = getattr(line, "value", None)
-        named = any(isinstance(target, ast.Name) and target.id == "routes" for target in targets)
-        if named and isinstance(value, ast.Dict):
-            yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
 def connect(target: str, *, time_limit: float = TIME_LIMIT) -> Session:
@@ -78,9 +33,8 @@ def connect(target: str, *, time_limit: float = TIME_LIMIT) -> Session:
     """
     cls, route = _resolve(target)
     if route and route not in cls.routes:
-        near = _near(route, list(cls.routes))
         raise AdapterNotFound(
-            f"{cls.__name__} has no route {route!r}{near}; it has {', '.join(cls.routes) or 'none'}"
+            f"{cls.__name__} has no route {route!r}{near(route, cls.routes)}; it has {', '.join(cls.routes) or 'none'}"
         )
     try:
         adapter = cls(route)
@@ -102,9 +56,9 @@ def _resolve(target: str) -> tuple[type[Adapter], str]:
         return load_class(known[head].path), route
     if head in {e.name for e in importlib.metadata.entry_points(group=GROUP)}:
         return _entry_point(head, route)
-    near = _near(head, [*known, *(e.name for e in importlib.metadata.entry_points(group=GROUP))])
+    all_known = [*known, *(e.name for e in importlib.metadata.entry_points(group=GROUP))]
     raise AdapterNotFound(
-        f"no adapter is called {head!r}{near}; `conformance list` shows all, a file is given as ./{head}.py"
+        f"no adapter is called {head!r}{near(head, all_known)}; `conformance list` shows all, a file is given as ./{head}.py"
     )
 
 
@@ -113,15 +67,10 @@ def _split(target: str) -> tuple[str, str]:
     return head, route
 
 
-def _near(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:
     points = {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
     if name not in points:
-        raise AdapterNotFound(f"no entry point {name!r} in group {GROUP}{_near(name, list(points))}")
+        raise AdapterNotFound(f"no entry point {name!r} in group {GROUP}{near(name, points)}")
     try:
         cls = points[name].load()
     except Exception as error:

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 import conformance
-from conformance.adapter.connect import bundled
+from conformance.adapter.manifest import bundled
 from conformance.problem import Problem
 from conformance.report.model import read, schema
 from conformance.spec import CHAPTERS, REGISTRY, matching

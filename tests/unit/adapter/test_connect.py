@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conformance import Adapter
-from conformance.adapter.connect import _routes, bundled, connect, load_class
+from conformance.adapter.connect import connect, load_class
 from conformance.errors import AdapterBroken, AdapterNotFound
 
 Write = Callable[..., Path]
