@@ -256,7 +256,11 @@ def env_list() -> None:
 
     used = {place(m) for m in bundled().values()}
     rows = [
-        (folder.name.rpartition("-")[0], "current" if folder in used else "former, or of a folder", str(folder))
+        (
+            folder.name.rpartition("-")[0],
+            "current" if folder in used else "former, or of a folder",
+            str(folder),
+        )
         for folder in listed()
     ]
     click.echo(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
