@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ import portalocker
 from portalocker import LockFlags
 
 from conformance.adapter.manifest import FILE, Manifest, sdk
-from conformance.adapter.programs import Say, carried_out, check_version, clean, interpreter
+from conformance.adapter.programs import LEAKS, Say, carried_out, check_version, interpreter
+from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment, OutputError, near
 
 __all__ = [
@@ -54,15 +55,6 @@ class Environment:
 
     folder: Path
     interpreter: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """How an adapter's process is started; variables: its whole environment."""
-
-    args: tuple[str, ...]
-    cwd: Path
-    variables: Mapping[str, str]
 
 
 # ---- where ----
@@ -258,13 +250,14 @@ def command(manifest: Manifest, environment: Environment | None, route: str = ""
             f"it has {', '.join(manifest.routes) or 'none'}"
         )
     if manifest.language == "python":
-        python = str(environment.interpreter) if environment else sys.executable
-        host = sdk("python") / "conformance_adapter.py"
-        return Command(
-            args=(python, str(host), str(manifest.path)),
-            cwd=Path.cwd(),
-            variables=clean() if environment else dict(os.environ),
-        )
+        python, without = (environment.interpreter, LEAKS) if environment else (sys.executable, ())
+        return hosted(str(python), str(manifest.path), without)
     if environment is None:
         raise NoEnvironment(f"{manifest.name} has not been built: conformance env create {manifest.name}")
-    return Command(args=manifest.start, cwd=environment.folder, variables=dict(os.environ))
+    return Command(args=manifest.start, cwd=environment.folder)
+
+
+def hosted(python: str, what: str, without: tuple[str, ...] = ()) -> Command:
+    """How an adapter in Python is started: its file, or ``entry:module:class``, served by the SDK."""
+    host = sdk("python") / "conformance_adapter.py"
+    return Command(args=(python, str(host), what), without=without)

@@ -31,7 +31,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 import conformance
 from conformance.errors import AdapterBroken, AdapterNotFound, near
 
-__all__ = ["FILE", "LANGUAGES", "Manifest", "bundled", "folder", "named", "read", "sdk"]
+__all__ = ["FILE", "LANGUAGES", "Manifest", "bundled", "folder", "named", "read", "sdk", "sought"]
 
 FILE = "adapter.toml"
 LANGUAGES = ("python", "cpp", "javascript", "octave", "other")
@@ -86,24 +86,33 @@ def bundled() -> dict[str, Manifest]:
     return {path.parent.name: read(path) for path in sorted(folder().glob(f"[!_]*/{FILE}"))}
 
 
+def sought(target: str) -> Manifest | None:
+    """The manifest of a bundled adapter, or that in a folder (``./my-adapter``); None if there is none."""
+    if _is_folder(target):
+        path = Path(target).resolve() / FILE
+        return read(path) if path.is_file() else None
+    return bundled().get(target)
+
+
 def named(target: str) -> Manifest:
-    """The manifest of a bundled adapter, or that in a folder (``./my-adapter``).
+    """What is `sought`.
 
     Raises:
         AdapterNotFound: there is no such adapter, or no manifest in that folder.  AdapterBroken: it is not as it should be.
     """
-    if "/" in target or os.sep in target:
-        path = Path(target).resolve() / FILE
-        if not path.is_file():
-            raise AdapterNotFound(f"there is no {FILE} in {target!r}")
-        return read(path)
-    known = bundled()
-    if target not in known:
-        raise AdapterNotFound(
-            f"no bundled adapter is called {target!r}{near(target, known)}; `conformance list` shows all, "
-            f"a folder with an {FILE} is given as ./{target}"
-        )
-    return known[target]
+    manifest = sought(target)
+    if manifest:
+        return manifest
+    if _is_folder(target):
+        raise AdapterNotFound(f"there is no {FILE} in {target!r}")
+    raise AdapterNotFound(
+        f"no bundled adapter is called {target!r}{near(target, bundled())}; `conformance list` shows all, "
+        f"a folder with an {FILE} is given as ./{target}"
+    )
+
+
+def _is_folder(target: str) -> bool:
+    return "/" in target or os.sep in target
 
 
 # ---- the file ----

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from conformance.adapter.manifest import Manifest
 from conformance.errors import NoEnvironment
 
-__all__ = ["Say", "carried_out", "check_version", "clean", "interpreter"]
+__all__ = ["LEAKS", "Say", "carried_out", "check_version", "interpreter"]
 
 Say = Callable[[str], None]
 
@@ -36,7 +36,7 @@ PATIENCE = 30.0
 """Seconds in which a Python says its version."""
 
 
-def clean() -> Mapping[str, str]:
+def _clean() -> Mapping[str, str]:
     """The variables of this process, but for those that would let other packages in."""
     return {name: value for name, value in os.environ.items() if name not in LEAKS}
 
@@ -53,7 +53,7 @@ def carried_out(manifest: Manifest, args: Sequence[str], *, cwd: Path | None = N
         process = subprocess.Popen(
             args,
             cwd=cwd,
-            env=clean(),
+            env=_clean(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

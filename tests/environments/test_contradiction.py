@@ -41,6 +41,6 @@ def test_two_adapters_with_numpys_that_exclude_each_other(
     for manifest in manifests:
         started = command(manifest, found(manifest))
         args = [started.args[0], str(manifest.path)]
-        done = subprocess.run(args, env=started.variables, capture_output=True, text=True, check=True)
+        done = subprocess.run(args, env=started.environ, capture_output=True, text=True, check=True)
         said.append(done.stdout.strip())
     assert tuple(said) == VERSIONS

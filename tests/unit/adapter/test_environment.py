@@ -293,7 +293,7 @@ def test_python_has_its_requirements_and_nothing_else(
     done = subprocess.run(
         [started.args[0], "-c", code],
         cwd=tmp_path,
-        env=started.variables,
+        env=started.environ,
         capture_output=True,
         text=True,
         check=True,
@@ -412,8 +412,7 @@ def test_a_python_adapter_without_environment_runs_where_this_does(monkeypatch: 
     started = command(manifest, None)
     host = sdk("python") / "conformance_adapter.py"
     assert started.args == (sys.executable, str(host), str(manifest.path))
-    assert started.cwd == Path.cwd()
-    assert started.variables["PYTHONPATH"] == "/some/where"
+    assert started.environ["PYTHONPATH"] == "/some/where"
 
 
 def test_a_python_adapter_with_one_gets_nothing_from_elsewhere(
@@ -422,8 +421,8 @@ def test_a_python_adapter_with_one_gets_nothing_from_elsewhere(
     monkeypatch.setenv("PYTHONPATH", "/some/where")
     started = command(python(), Environment(folder=tmp_path, interpreter=tmp_path / "bin" / "python"))
     assert started.args[0] == str(tmp_path / "bin" / "python")
-    assert "PYTHONPATH" not in started.variables
-    assert started.variables["PATH"] == os.environ["PATH"]
+    assert "PYTHONPATH" not in started.environ
+    assert started.environ["PATH"] == os.environ["PATH"]
 
 
 def test_a_built_adapter_is_started_in_its_folder(built: Adapter, tmp_path: Path) -> None:
