@@ -50,11 +50,21 @@ LINUX = sys.platform == "linux"
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """How a process is started: arguments, working folder, environment variables besides the inherited ones."""
+    """How a process is started: arguments, working folder, environment variables besides the inherited ones.
+
+    without: inherited variables that it does not get.
+    """
 
     args: tuple[str, ...]
     cwd: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """All variables of the process."""
+        inherited = {name: value for name, value in os.environ.items() if name not in self.without}
+        return {**inherited, **self.variables}
 
 
 class Dead(Exception):  # noqa: N818  (a record of what happened)
@@ -187,7 +197,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=command.cwd,
-                env={**os.environ, **command.variables},
+                env=command.environ,
                 pass_fds=self.offered or (),
                 start_new_session=True,
             )
