@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from conformance import __version__
+from conformance.escape import terminal
 from conformance.errors import ConformanceError, NotationError
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ __all__ = ["main"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """The only door to a terminal: whoever wrote the text, it gives no orders there."""
+    click.echo(terminal(text, keep="\n\t"), err=err, nl=nl)
+
+
 class _Commands(click.Group):
     """Errors of ours end in one sentence and their exit code, never in a traceback."""
 
@@ -35,14 +41,14 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConformanceError as error:
-            click.echo(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
+            _say(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
             sys.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  (the last door: a traceback of ours helps no user)
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-            click.echo(f"conformance: {told} [{_FAULT['harness']}]", err=True)
+            _say(f"conformance: {told} [{_FAULT['harness']}]", err=True)
             sys.exit(3)
 
 
@@ -109,7 +115,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
     else:
         runs = _runs(asked, timeout, done)
         with contextlib.ExitStack() as stack:
-            writes: list[Callable[[str], None]] = [click.echo] if as_json else []
+            writes: list[Callable[[str], None]] = [_say] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
             writer = Writer(runs, profile=asked["profile"], only=asked["only"], to=writes)
@@ -121,7 +127,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
         if out:
             write_markdown(report, out)
     if not as_json or (done and done.ended):
-        click.echo(rendered(report), nl=False)
+        _say(rendered(report), nl=False)
     sys.exit(report.exit_code())
 
 
@@ -182,7 +188,7 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
         return
     met = ""
     with click.progressbar(
-        length=len(run.problems()) + len(run.networks()), label=run.session.name, file=sys.stderr
+        length=len(run.problems()) + len(run.networks()), label=terminal(run.session.name), file=sys.stderr
     ) as bar:
         for event in events(run):
             problem = getattr(event, "problem", "")
@@ -200,7 +206,7 @@ def list_adapters() -> None:
     from conformance.adapter.connect import bundled
 
     rows = [(b.name, ", ".join(b.routes), b.summary) for b in bundled().values()]
-    click.echo(tabulate(rows, headers=("adapter", "routes", "what it asks"), tablefmt="simple"))
+    _say(tabulate(rows, headers=("adapter", "routes", "what it asks"), tablefmt="simple"))
 
 
 @main.command()
@@ -210,7 +216,7 @@ def spec(clause: str) -> None:
     from conformance.spec import matching
     from conformance.spec.document import described
 
-    click.echo("\n\n".join(described(c) for c in matching(clause)))
+    _say("\n\n".join(described(c) for c in matching(clause)))
 
 
 @main.command()
@@ -222,7 +228,7 @@ def doctor(adapter: str) -> None:
 
     sound = True
     for remark in examine(connect(adapter)):
-        click.echo(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {remark.text}")
+        _say(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {terminal(remark.text)}")
         sound &= remark.ok
     sys.exit(0 if sound else 3)
 
@@ -246,12 +252,12 @@ def probe(adapter: str, *, as_json: bool) -> None:
     seen = observed(connect(adapter))
     if as_json:
         for o in seen:
-            click.echo(json.dumps(dataclasses.asdict(o)))
+            _say(json.dumps(dataclasses.asdict(o)))
         return
     headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
     rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
     widths = [None, None, None, 34, 20, 60]
-    click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
+    _say(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
 
 
 def _layer(line: str) -> Problem:
@@ -275,7 +281,7 @@ def explain(line: str, adapter: str) -> None:
 
     problem = _layer(line)
     told = explained(connect(adapter), problem)
-    click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
+    _say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 
 
@@ -290,13 +296,13 @@ def repro(line: str, adapter: str) -> None:
     problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
-        click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
+        _say(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
         sys.exit(0)
-    click.echo(made.source, nl=False)
+    _say(made.source, nl=False)
     if not made.source:
-        click.echo(f"no script of one call shows it: {made.fault.said}", err=True)
+        _say(f"no script of one call shows it: {terminal(made.fault.said)}", err=True)
     elif not shows(made):
-        click.echo("this script, run alone, does not show the fault: it hangs on what came before", err=True)
+        _say("this script, run alone, does not show the fault: it hangs on what came before", err=True)
     sys.exit(1)
 
 
@@ -313,7 +319,7 @@ def check(*, file: Path, timeout: float) -> None:
     """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""
     from conformance.learner.check import check as checked
 
-    sys.exit(checked(file, seconds=timeout, tell=lambda text: click.echo(f"{text}\n")))
+    sys.exit(checked(file, seconds=timeout, tell=lambda text: _say(f"{text}\n")))
 
 
 @main.command()
@@ -343,5 +349,5 @@ def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) ->
     ) as tried:
         made = Power(trials=tuple(tried), seed=seed)
     written = report.as_json if as_json else report.as_markdown if markdown else report.rendered
-    click.echo(written(made), nl=False)
+    _say(written(made), nl=False)
     sys.exit(1 if made.survivors else 0)

@@ -18,8 +18,10 @@ from typing import Any, Self
 import portalocker
 
 from conformance.engine.judgement import Judgement
+from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Event
 from conformance.errors import OutputError, ReportError
+from conformance.report.files import opened
 from conformance.report.model import Report, read
 
 __all__ = ["FILE", "Journal", "Kept", "kept"]
@@ -57,7 +59,7 @@ class Journal:
         size = sum(len(line.encode()) + 1 for line in already)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
+            self._file = opened(self.path)
             portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
             self._file.truncate(size)  # in one step: a kill loses nothing
         except portalocker.LockException:
@@ -106,7 +108,7 @@ def kept(folder: Path) -> Kept:
     """What can be kept of a folder's journal; a last line that was cut off is left out.
 
     Raises:
-        ReportError: there is none, or an earlier line is damaged (its number is named).
+        ReportError: there is none, an earlier line is damaged (its number is named), or nobody can have asked for its run.
     """
     path = folder / FILE
     if not path.is_file():
@@ -114,6 +116,7 @@ def kept(folder: Path) -> Kept:
     report = read(path, cut_off=True)
     if report.footer is not None:
         return Kept(report=report, lines=(), ended=True)
+    _check_call(report.header, f"{path}, line 1")
     lines = path.read_bytes().rpartition(b"\n")[0].decode().split("\n")
     records = [json.loads(line) for line in lines]
     at = next((_owner(r) for r in reversed(records) if r["record"] != "header"), "")
@@ -131,6 +134,15 @@ def kept(folder: Path) -> Kept:
         judged={line: js for line, js in groups.items() if line in whole},
         at=at,
     )
+
+
+def _check_call(header: dict[str, Any], place: str) -> None:
+    """A run is only made again as the command line takes it."""
+    profile, seed = header["profile"], header["seed"]
+    if profile not in PROFILES:
+        raise ReportError(f"{place}: there is no profile {profile!r} to go on with")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ReportError(f"{place}: the seed {seed} is not between 0 and 2^32 - 1")
 
 
 def _stays(records: list[dict[str, Any]], at: str) -> int:

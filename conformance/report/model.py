@@ -2,6 +2,7 @@
 
 One record a line, in the order in which things happened, so that a run can be followed and a file that was cut off is
 known by its missing footer.  Numbers that JSON cannot write (infinities, NaN) are the strings ``inf``, ``-inf``, ``nan``.
+A line is printable ASCII.  Whoever reads one does not know who wrote it: what is no record of the schema is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import functools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -26,9 +28,13 @@ from conformance.errors import ReportError
 from conformance.oracle import Grade
 from conformance.spec import REGISTRY, Clause, Severity
 
-__all__ = ["SCHEMA", "Report", "Row", "read", "record", "schema"]
+__all__ = ["SCHEMA", "Report", "Row", "parsed", "read", "record", "schema"]
 
 SCHEMA = "conformance-report/1"
+LONGEST_LINE = 2**24
+"""Characters of a line that are read."""
+LARGEST_INTEGER = 2**64
+"""No integer of a report is as large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +164,8 @@ def record(kind: str, content: Any, **more: Any) -> str:
         if dataclasses.is_dataclass(content) and not isinstance(content, type)
         else content
     )
-    return json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
+    line = json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
+    return line.replace("\x7f", "\\u007f")  # the one ASCII character that JSON leaves as it is, and no one can see
 
 
 def _plain(value: Any) -> Any:
@@ -179,42 +186,56 @@ def read(path: Path, *, cut_off: bool = False) -> Report:
     """
     try:
         content = path.read_bytes()
-        text = (content[: content.rfind(b"\n") + 1] if cut_off else content).decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
+    return parsed(content[: content.rfind(b"\n") + 1] if cut_off else content, str(path))
+
+
+def parsed(content: bytes, source: str) -> Report:
+    """The report that a file of this name holds; raises ReportError."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ReportError(f"{source} cannot be read: {error}") from error
     lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts
-    report: Report | None = None
-    for number, r in enumerate(_records(lines, path), start=1):
-        if report is None:
-            if r["record"] != "header":
-                break
-            report = Report(header=r)
-        else:
-            _add(report, r)
-        _check_clauses(report, r, f"{path}, line {number}")
-    if report is None:
-        raise ReportError(f"{path} does not begin with the header of a report")
+    records = _records(lines, source)
+    header = next(records, None)
+    if header is None or header["record"] != "header":
+        raise ReportError(f"{source} does not begin with the header of a report")
+    report = Report(header=header)
+    clauses, adapters = set(header["clauses"]), set(report.adapters)
+    _check_names("clause", header["clauses"], set(REGISTRY), f"{source}, line 1")
+    for number, r in enumerate(records, start=2):
+        place = f"{source}, line {number}"
+        if r["record"] == "header" or report.footer is not None:
+            raise ReportError(f"{place}: a {r['record']} may not stand there")
+        parts = (r, r.get("judgement", {}))
+        _check_names("clause", (p["clause"] for p in parts if "clause" in p), clauses, place)
+        _check_names("adapter", (p["adapter"] for p in parts if "adapter" in p), adapters, place)
+        _add(report, r)
     return report
 
 
-def _check_clauses(report: Report, r: dict[str, Any], place: str) -> None:
-    """A clause that this version does not know, or that was not asked for, cannot be shown."""
-    asked = report.header["clauses"]
-    strange = [c for c in asked if c not in REGISTRY] + [c for c in [r.get("clause")] if c and c not in asked]
-    if strange:
-        raise ReportError(f"{place}: clause {strange[0]} is not known here, or was not asked for")
+def _check_names(what: str, names: Iterable[str], there: set[str], place: str) -> None:
+    """A clause that this version does not know, or a name that was not asked for, cannot be shown."""
+    for name in names:
+        if name not in there:
+            raise ReportError(f"{place}: {what} {name} is not known here, or was not asked for")
 
 
-def _records(lines: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:
+def _records(lines: Iterable[str], source: str) -> Iterator[dict[str, Any]]:
     validator = jsonschema.Draft202012Validator(schema())
     for number, line in enumerate(lines, start=1):
+        place = f"{source}, line {number}"
+        if len(line) > LONGEST_LINE:
+            raise ReportError(f"{place}: it has {len(line)} characters, more than {LONGEST_LINE}")
         try:
-            loaded = json.loads(line)
+            loaded = _DECODER.decode(line)
             validator.validate(loaded)
         except (ValueError, RecursionError) as error:
-            raise ReportError(f"{path}, line {number}: not JSON ({error})") from error
+            raise ReportError(f"{place}: not JSON ({error})") from error
         except jsonschema.ValidationError as error:
-            raise ReportError(f"{path}, line {number}: not a record of {SCHEMA}: {error.message}") from error
+            raise ReportError(f"{place}: not a record of {SCHEMA}: {error.message}") from error
         yield loaded
 
 
@@ -231,9 +252,32 @@ def _add(report: Report, r: dict[str, Any]) -> None:
         report.footer = r
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names stand once: of two values readers would take one or the other."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{name!r} stands twice")
+    return fields
+
+
+def _number(text: str) -> int | float:
+    """A number as large as they are here; NaN and infinities are written as texts."""
+    value = float(text) if set(text) & set(".eEINy") else int(text)
+    if not math.isfinite(value) or (isinstance(value, int) and abs(value) >= LARGEST_INTEGER):
+        raise ValueError(f"no such number: {text}")
+    return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_once, parse_float=_number, parse_int=_number, parse_constant=_number
+)
+
+
 def _judgement(r: dict[str, Any]) -> Judgement:
     numbers = {
         k: float(r[k]) if isinstance(r[k], str) else r[k] for k in ("got", "expected", "error_over_bound")
     }
     index = None if r["index"] is None else tuple(r["index"])
-    return Judgement(**{**r, **numbers, "index": index, "status": Status(r["status"])})
+    own = {k: v for k, v in r.items() if k != "record"}
+    return Judgement(**{**own, **numbers, "index": index, "status": Status(r["status"])})
