@@ -6,6 +6,7 @@ Exit codes: 0 the implementation conforms; 1 it does not; 2 the call was wrong; 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,8 +17,8 @@ import click
 from click.core import ParameterSource
 
 from conformance import __version__
-from conformance.escape import terminal
 from conformance.errors import ConformanceError, NotationError
+from conformance.escape import terminal
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
@@ -107,6 +108,8 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
             raise click.UsageError("--resume goes on in its own folder: leave out --out")
         given = {name for name in asked if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
         done, out = kept(resume), resume
+        if not done.ended:
+            _check_programs(asked["adapters"], done.report.adapters, resume)
         asked |= _repeated(done.report.header, {name: asked[name] for name in given}, resume)
     elif not asked["adapters"]:
         raise click.UsageError("Missing argument 'ADAPTER...'.")
@@ -177,6 +180,20 @@ def _repeated(header: dict[str, Any], given: dict[str, Any], folder: Path) -> di
                 "is written elsewhere"
             )
     return was
+
+
+def _check_programs(given: tuple[str, ...], named: list[str], folder: Path) -> None:
+    """A report is data: it does not choose which programs run, but for those that come with this one."""
+    from conformance.adapter.connect import bundled
+    from conformance.errors import ReportError
+
+    programs = [name for name in named if name.partition(":")[0] not in bundled()]
+    if programs and not given:
+        again = shlex.join(["conformance", "run", *named, "--resume", str(folder)])
+        raise ReportError(
+            f"the report in {str(folder)!r} is of {programs[0]!r}: a report alone starts no program that does not come with "
+            f"this one; if you trust it, say `{again}`"
+        )
 
 
 def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:

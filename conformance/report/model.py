@@ -165,7 +165,9 @@ def record(kind: str, content: Any, **more: Any) -> str:
         else content
     )
     line = json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
-    return line.replace("\x7f", "\\u007f")  # the one ASCII character that JSON leaves as it is, and no one can see
+    return line.replace(
+        "\x7f", "\\u007f"
+    )  # the one ASCII character that JSON leaves as it is, and no one can see
 
 
 def _plain(value: Any) -> Any:
