@@ -7,7 +7,17 @@ import os
 from io import FileIO
 from pathlib import Path
 
-__all__ = ["opened"]
+from conformance.errors import ReportError
+
+__all__ = ["content", "opened"]
+
+
+def content(path: Path) -> bytes:
+    """What a file holds; raises ReportError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
 
 
 def opened(path: Path) -> FileIO:

@@ -21,10 +21,10 @@ from conformance.engine.judgement import Judgement
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Event
 from conformance.errors import OutputError, ReportError
-from conformance.report.files import opened
-from conformance.report.model import Report, read
+from conformance.report.files import content, opened
+from conformance.report.model import Report, parsed
 
-__all__ = ["FILE", "Journal", "Kept", "kept"]
+__all__ = ["FILE", "Journal", "Kept", "kept", "kept_of"]
 
 FILE = "report.jsonl"
 
@@ -113,11 +113,17 @@ def kept(folder: Path) -> Kept:
     path = folder / FILE
     if not path.is_file():
         raise ReportError(f"there is no {FILE} in {str(folder)!r}: nothing to resume")
-    report = read(path, cut_off=True)
+    return kept_of(content(path), str(path))
+
+
+def kept_of(data: bytes, source: str) -> Kept:
+    """What can be kept of what a file of this name holds; raises ReportError."""
+    data = data[: data.rfind(b"\n") + 1]  # what comes after it was being written
+    report = parsed(data, source)
     if report.footer is not None:
         return Kept(report=report, lines=(), ended=True)
-    _check_call(report.header, f"{path}, line 1")
-    lines = path.read_bytes().rpartition(b"\n")[0].decode().split("\n")
+    _check_call(report.header, f"{source}, line 1")
+    lines = data.decode().removesuffix("\n").split("\n")
     records = [json.loads(line) for line in lines]
     at = next((_owner(r) for r in reversed(records) if r["record"] != "header"), "")
     stays = _stays(records, at)

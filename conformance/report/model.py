@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -26,15 +25,13 @@ from conformance.engine.judgement import Judgement, Status, joined
 from conformance.engine.known import CHECK as KNOWN
 from conformance.errors import ReportError
 from conformance.oracle import Grade
+from conformance.report.decode import decoded
+from conformance.report.files import content
 from conformance.spec import REGISTRY, Clause, Severity
 
 __all__ = ["SCHEMA", "Report", "Row", "parsed", "read", "record", "schema"]
 
 SCHEMA = "conformance-report/1"
-LONGEST_LINE = 2**24
-"""Characters of a line that are read."""
-LARGEST_INTEGER = 2**64
-"""No integer of a report is as large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,23 +177,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def read(path: Path, *, cut_off: bool = False) -> Report:
-    """The report of a file; with `cut_off`, a last line that does not end is left out: its writer was killed.
+def read(path: Path) -> Report:
+    """The report of a file.
 
     Raises:
         ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read: {error}") from error
-    return parsed(content[: content.rfind(b"\n") + 1] if cut_off else content, str(path))
+    return parsed(content(path), str(path))
 
 
-def parsed(content: bytes, source: str) -> Report:
+def parsed(data: bytes, source: str) -> Report:
     """The report that a file of this name holds; raises ReportError."""
     try:
-        text = content.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ReportError(f"{source} cannot be read: {error}") from error
     lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts
@@ -229,10 +222,8 @@ def _records(lines: Iterable[str], source: str) -> Iterator[dict[str, Any]]:
     validator = jsonschema.Draft202012Validator(schema())
     for number, line in enumerate(lines, start=1):
         place = f"{source}, line {number}"
-        if len(line) > LONGEST_LINE:
-            raise ReportError(f"{place}: it has {len(line)} characters, more than {LONGEST_LINE}")
         try:
-            loaded = _DECODER.decode(line)
+            loaded = decoded(line)
             validator.validate(loaded)
         except (ValueError, RecursionError) as error:
             raise ReportError(f"{place}: not JSON ({error})") from error
@@ -252,28 +243,6 @@ def _add(report: Report, r: dict[str, Any]) -> None:
         report.findings.append(Finding(**{**own, "judgement": _judgement(r["judgement"])}))
     elif kind == "footer":
         report.footer = r
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names stand once: of two values readers would take one or the other."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{name!r} stands twice")
-    return fields
-
-
-def _number(text: str) -> int | float:
-    """A number as large as they are here; NaN and infinities are written as texts."""
-    value = float(text) if set(text) & set(".eEINy") else int(text)
-    if not math.isfinite(value) or (isinstance(value, int) and abs(value) >= LARGEST_INTEGER):
-        raise ValueError(f"no such number: {text}")
-    return value
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_once, parse_float=_number, parse_int=_number, parse_constant=_number
-)
 
 
 def _judgement(r: dict[str, Any]) -> Judgement:

@@ -199,6 +199,7 @@ def test_a_run_that_nobody_can_have_asked_for_is_not_gone_on_with(
     assert says in said.err
     assert "\x1b" not in said.err
 
+
 def test_resuming_elsewhere_is_refused(invoke: Invoke, whole: Path, tmp_path: Path) -> None:
     said = invoke("run", "--resume", whole.parent, "--out", tmp_path / "other")
     assert said.code == 2
