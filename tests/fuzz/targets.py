@@ -38,16 +38,16 @@ SECONDS = 10.0
 # ---- the rule ----
 def answered(call: Callable[..., Any], *arguments: Any) -> Any:
     """What a call returns, None if it refuses in a way that can be shown."""
-    start = time.thread_time()
+    start, refused, value = time.thread_time(), "", None
     try:
-        return call(*arguments)
+        value = call(*arguments)
     except ConformanceError as error:
-        assert_shown(str(error))
-        assert len(str(error).splitlines()) <= LINES, error
-        assert len(str(error)) <= CHARACTERS, error
-        return None
-    finally:
-        assert time.thread_time() - start < SECONDS
+        refused = str(error)
+    assert time.thread_time() - start < SECONDS
+    assert_shown(refused)
+    assert len(refused.splitlines()) <= LINES, refused
+    assert len(refused) <= CHARACTERS, refused
+    return value
 
 
 def assert_shown(text: str) -> None:
