@@ -31,6 +31,7 @@ PROJECT = (
     "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "SPEC.md",
     "adapters/*/adapter_*.py",
     "adapters/*/known_failures.toml",
