@@ -15,7 +15,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["conformance", "tomllib", "targets"]):
-    from targets import SEEDS, TARGETS
+    from targets import FOUND, SEEDS, TARGETS
 
 LONGEST = 8192
 """Bytes of an input."""
@@ -27,7 +27,7 @@ ONE = "--one"
 def fuzzed(name: str, seconds: int) -> bool:
     """One target, in a process of its own: atheris ends the process that it runs in."""
     with tempfile.TemporaryDirectory() as folder:
-        for number, seed in enumerate(SEEDS[name]):
+        for number, seed in enumerate((*SEEDS[name], *FOUND[name])):
             (Path(folder) / str(number)).write_bytes(seed)
         limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={HANG}"]
         quiet = ["-print_final_stats=1", "-verbosity=0", f"-artifact_prefix=fuzz-{name}-"]

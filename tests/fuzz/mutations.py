@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -28,11 +29,11 @@ def changed_text(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
     """A seed with a few tokens or bytes deleted, doubled, replaced, put in, or cut off."""
     data = draw(st.sampled_from(seeds))
     for _ in range(draw(st.integers(1, 4))):
-        pieces = data.split(b" ") if draw(st.booleans()) else [data[k : k + 1] for k in range(len(data))]
-        joint = b" " if len(pieces) < len(data) else b""
+        pattern = draw(st.sampled_from((rb"[\w.]+|[^\w.]", rb"(?s).", rb"\S+|\s+")))
+        pieces = re.findall(pattern, data)
         at = draw(st.integers(0, max(len(pieces) - 1, 0)))
-        changed = draw(st.sampled_from(EDITS))(pieces, at, draw(ODD | st.binary(max_size=4)))
-        data = joint.join(changed)
+        new = draw(ODD | st.binary(max_size=4) | st.sampled_from(pieces or [b""]))
+        data = b"".join(draw(st.sampled_from(EDITS))(pieces, at, new))
     return data
 
 
@@ -63,16 +64,22 @@ def changed_json(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
 
 
 def _with_another(draw: st.DrawFn, loaded: dict[str, Any], how: str) -> bytes:
-    """An object with a change at one place, however deep."""
-    holder: Any = loaded
-    key = draw(st.sampled_from(sorted(loaded)))
-    while isinstance(holder[key], dict | list) and holder[key] and draw(st.booleans()):
-        holder = holder[key]
-        key = draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
+    """An object with a change at one place, however deep; half of the time with what stands elsewhere in it."""
+    places = list(_places(loaded))
+    holder, key = draw(st.sampled_from(places))
+    value = draw(VALUES | st.sampled_from(places).map(lambda place: place[0][place[1]]))
     if how == "missing":
         del holder[key]
     elif how == "new" and isinstance(holder, dict):
-        holder[draw(st.sampled_from(("\x1b", "note", "record", "../x")))] = draw(VALUES)
+        holder[draw(st.sampled_from(("\x1b", "note", "record", "../x")))] = value
     else:
-        holder[key] = draw(VALUES)
+        holder[key] = value
     return json.dumps(loaded).encode()
+
+
+def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
+    """(dict or list, key) of every value in it."""
+    for key in list(holder) if isinstance(holder, dict) else range(len(holder)):
+        yield holder, key
+        if isinstance(holder[key], dict | list):
+            yield from _places(holder[key])

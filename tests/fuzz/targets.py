@@ -24,7 +24,7 @@ from conformance.report.journal import kept_of
 from conformance.report.model import parsed, record
 from conformance.report.table import STYLES, rendered
 
-__all__ = ["SEEDS", "TARGETS", "Target"]
+__all__ = ["FOUND", "SEEDS", "TARGETS", "Target"]
 
 Target = Callable[[bytes], None]
 
@@ -174,3 +174,34 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     "journal": tuple(_report()),
     "known_failures": (KNOWN, KNOWN.partition(b"\n\n")[0]),
 }
+
+_JOURNAL = SEEDS["journal"][3]
+FOUND: dict[str, tuple[bytes, ...]] = {
+    "layers": (
+        b"i4 k2 \x1b[31m",
+        b"i4 k2 \xff",
+        b"i4\tk2\nq",
+        b"i4 k" + b"2" * 9999,
+        b"2d i999999999x999999999 k1",
+    ),
+    "networks": (
+        b"net in 1x4 | k2 \x9b | quadratic",
+        b"net in 1x4 | k2 p9999999999 | quadratic",
+        b"|" * 9999,
+    ),
+    "journal": (
+        _JOURNAL.replace(b'"judgement": {', b'"judgement": {"record": "judgement", '),
+        _JOURNAL.replace(b'"adapter": "a"', b'"adapter": "c"'),
+        _JOURNAL.replace(b'"got": 1.5', b'"got": 1' + b"0" * 400),
+        _JOURNAL.replace(b'"numpy": "2"', b'"numpy": "\\ud800"'),
+        _JOURNAL.replace(b'"profile": "quick"', b'"profile": "none"'),
+        b"[" * 100_000,
+    ),
+    "known_failures": (
+        KNOWN.replace(b"[1, 2]", b"[" + b"9" * 5000 + b"]"),
+        KNOWN.replace(b'"FWD-1"', b'"' + b"x" * 9999 + b'"'),
+        KNOWN.replace(b'"FWD-1"', b'"\\u001B[31m"'),
+        b"a = " + b"[" * 9999,
+    ),
+}
+"""What once broke a target, or would have; it stays mended."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conformance.errors import NotationError, ReportError
 from fuzz.mutations import changed_json, changed_text
-from fuzz.targets import SEEDS, TARGETS, answered
+from fuzz.targets import FOUND, SEEDS, TARGETS, answered
 
 NEAR = {name: changed_text(seeds) for name, seeds in SEEDS.items()}
 NEAR["journal"] |= changed_json(SEEDS["journal"])
@@ -23,6 +23,12 @@ def test_every_seed_is_accepted_before_it_is_changed(name: str) -> None:
     for seed in SEEDS[name]:
         TARGETS[name](seed)
         assert len(seed) > 10
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_once_broke_a_target_does_no_more(name: str) -> None:
+    for data in FOUND[name]:
+        TARGETS[name](data)
 
 
 @pytest.mark.parametrize("name", TARGETS)
