@@ -6,6 +6,7 @@ Exit codes: 0 the implementation conforms; 1 it does not; 2 the call was wrong; 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from click.core import ParameterSource
 
 from conformance import __version__
 from conformance.errors import ConformanceError, NotationError
+from conformance.escape import terminal
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
@@ -28,6 +30,11 @@ __all__ = ["main"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """The only door to a terminal: whoever wrote the text, it gives no orders there."""
+    click.echo(terminal(text, keep="\n\t"), err=err, nl=nl)
+
+
 class _Commands(click.Group):
     """Errors of ours end in one sentence and their exit code, never in a traceback."""
 
@@ -35,14 +42,14 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConformanceError as error:
-            click.echo(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
+            _say(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
             sys.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  (the last door: a traceback of ours helps no user)
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-            click.echo(f"conformance: {told} [{_FAULT['harness']}]", err=True)
+            _say(f"conformance: {told} [{_FAULT['harness']}]", err=True)
             sys.exit(3)
 
 
@@ -114,6 +121,8 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
             raise click.UsageError("--resume goes on in its own folder: leave out --out")
         given = {name for name in asked if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
         done, out = kept(resume), resume
+        if not done.ended:
+            _check_programs(asked["adapters"], done.report.adapters, resume)
         asked |= _repeated(done.report.header, {name: asked[name] for name in given}, resume)
     elif not asked["adapters"]:
         raise click.UsageError("Missing argument 'ADAPTER...'.")
@@ -122,7 +131,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
     else:
         with contextlib.ExitStack() as stack:
             runs = _runs(asked, how, done, stack)
-            writes: list[Callable[[str], None]] = [click.echo] if as_json else []
+            writes: list[Callable[[str], None]] = [_say] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
             writer = Writer(runs, profile=asked["profile"], only=asked["only"], to=writes)
@@ -134,7 +143,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
         if out:
             write_markdown(report, out)
     if not as_json or (done and done.ended):
-        click.echo(rendered(report), nl=False)
+        _say(rendered(report), nl=False)
     sys.exit(report.exit_code())
 
 
@@ -194,6 +203,20 @@ def _repeated(header: dict[str, Any], given: dict[str, Any], folder: Path) -> di
     return was
 
 
+def _check_programs(given: tuple[str, ...], named: list[str], folder: Path) -> None:
+    """A report is data: it does not choose which programs run, but for those that come with this one."""
+    from conformance.adapter.manifest import bundled
+    from conformance.errors import ReportError
+
+    programs = [name for name in named if name.partition(":")[0] not in bundled()]
+    if programs and not given:
+        again = shlex.join(["conformance", "run", *named, "--resume", str(folder)])
+        raise ReportError(
+            f"the report in {str(folder)!r} is of {programs[0]!r}: a report alone starts no program that does not come with "
+            f"this one; if you trust it, say `{again}`"
+        )
+
+
 def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
     """The run's events; on a terminal with a bar that counts problems, elsewhere silently."""
     from conformance.mistakes.roots import events
@@ -203,7 +226,7 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
         return
     met = ""
     with click.progressbar(
-        length=len(run.problems()) + len(run.networks()), label=run.session.name, file=sys.stderr
+        length=len(run.problems()) + len(run.networks()), label=terminal(run.session.name), file=sys.stderr
     ) as bar:
         for event in events(run):
             problem = getattr(event, "problem", "")
@@ -232,7 +255,7 @@ def list_adapters() -> None:
         for m in bundled().values()
     ]
     headers = ("adapter", "language", "environment", "routes", "what it asks")
-    click.echo(tabulate(rows, headers=headers, tablefmt="simple"))
+    _say(tabulate(rows, headers=headers, tablefmt="simple"))
 
 
 @main.group()
@@ -263,7 +286,7 @@ def env_create(names: tuple[str, ...], *, in_place: bool) -> None:
             f"--here is for adapters in Python: {strange[0].name} is in {strange[0].language}"
         )
     for manifest in manifests:
-        (here if in_place else create)(manifest, say=lambda line: click.echo(line, err=True))
+        (here if in_place else create)(manifest, say=lambda line: _say(line, err=True))
 
 
 @env.command("list")
@@ -283,7 +306,7 @@ def env_list() -> None:
         )
         for folder in listed()
     ]
-    click.echo(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
+    _say(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
 
 
 @env.command("remove")
@@ -294,7 +317,7 @@ def env_remove(names: tuple[str, ...]) -> None:
 
     for name in dict.fromkeys(names):
         for folder in remove(name):
-            click.echo(f"{name}: deleted, {folder}", err=True)
+            _say(f"{name}: deleted, {folder}", err=True)
 
 
 @main.command()
@@ -304,7 +327,7 @@ def spec(clause: str) -> None:
     from conformance.spec import matching
     from conformance.spec.document import described
 
-    click.echo("\n\n".join(described(c) for c in matching(clause)))
+    _say("\n\n".join(described(c) for c in matching(clause)))
 
 
 @main.command()
@@ -316,7 +339,7 @@ def doctor(adapter: str) -> None:
 
     sound = True
     for remark in examine(connect(adapter)):
-        click.echo(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {remark.text}")
+        _say(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {terminal(remark.text)}")
         sound &= remark.ok
     sys.exit(0 if sound else 3)
 
@@ -340,12 +363,12 @@ def probe(adapter: str, *, as_json: bool) -> None:
     seen = observed(connect(adapter))
     if as_json:
         for o in seen:
-            click.echo(json.dumps(dataclasses.asdict(o)))
+            _say(json.dumps(dataclasses.asdict(o)))
         return
     headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
     rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
     widths = [None, None, None, 34, 20, 60]
-    click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
+    _say(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
 
 
 def _layer(line: str) -> Problem:
@@ -369,7 +392,7 @@ def explain(line: str, adapter: str) -> None:
 
     problem = _layer(line)
     told = explained(connect(adapter), problem)
-    click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
+    _say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 
 
@@ -384,13 +407,13 @@ def repro(line: str, adapter: str) -> None:
     problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
-        click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
+        _say(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
         sys.exit(0)
-    click.echo(made.source, nl=False)
+    _say(made.source, nl=False)
     if not made.source:
-        click.echo(f"no script of one call shows it: {made.fault.said}", err=True)
+        _say(f"no script of one call shows it: {terminal(made.fault.said)}", err=True)
     elif not shows(made):
-        click.echo("this script, run alone, does not show the fault: it hangs on what came before", err=True)
+        _say("this script, run alone, does not show the fault: it hangs on what came before", err=True)
     sys.exit(1)
 
 
@@ -407,7 +430,7 @@ def check(*, file: Path, timeout: float) -> None:
     """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""
     from conformance.learner.check import check as checked
 
-    sys.exit(checked(file, seconds=timeout, tell=lambda text: click.echo(f"{text}\n")))
+    sys.exit(checked(file, seconds=timeout, tell=lambda text: _say(f"{text}\n")))
 
 
 @main.command()
@@ -437,5 +460,5 @@ def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) ->
     ) as tried:
         made = Power(trials=tuple(tried), seed=seed)
     written = report.as_json if as_json else report.as_markdown if markdown else report.rendered
-    click.echo(written(made), nl=False)
+    _say(written(made), nl=False)
     sys.exit(1 if made.survivors else 0)

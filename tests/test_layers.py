@@ -20,6 +20,7 @@ import conformance
 
 DOORS = "doors"
 LAYERS = (
+    "escape",
     "errors",
     "problem",
     "oracle",
