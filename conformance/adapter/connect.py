@@ -125,7 +125,7 @@ def _unknown(target: str) -> AdapterNotFound:
     if target.startswith("entry:"):
         return AdapterNotFound(f"no entry point {head!r} in group {GROUP}{near(head, points)}")
     if _is_file(head):
-        return AdapterNotFound(f"there is no file {head!r}")
+        return AdapterNotFound(f"there is no file {str(Path(head))!r}")
     return AdapterNotFound(
         f"no adapter is called {head!r}{near(head, [*bundled(), *points])}; `conformance list` shows all, a file is given "
         f"as ./{head}.py"

@@ -151,12 +151,14 @@ class Remote:
         return answer, {name: np.array(a) for name, a in found.items()}
 
     def _goes_well(self, error: Raised, request: bytes, tensors: dict[str, Array], seconds: float) -> bool:
-        """Asked again?  Not asked after too many deaths."""
+        """Asked again?  A death more counts for nothing, but it is not asked after too many."""
+        counted = self.deaths, self._in_a_row
         if isinstance(error, Died) and self.deaths > AGAIN:
             return False
         try:
             self._asked(request, tensors, "tensors", seconds)
         except (Raised, NotOffered, TimedOut, AdapterBroken):
+            self.deaths, self._in_a_row = counted
             return False
         return True
 
@@ -202,6 +204,8 @@ class Remote:
             raise NotOffered(one_line(answer["reason"]))
         if kind == "error":
             self._refused(answer)
+        self._worker.kill()
+        self._count()
         raise AdapterBroken(f"{self._name}: it answers {kind!r} where {expected!r} was due")
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
