@@ -167,6 +167,11 @@ class NetworkMistake:
     way: type[Backpropagation] = dataclasses.field(repr=False)
 
     @property
+    def kind(self) -> str:
+        """Where it is made."""
+        return "networks"
+
+    @property
     def stem(self) -> str:
         return self.name
 
