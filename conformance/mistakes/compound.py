@@ -1,7 +1,7 @@
 """A quantity of an optional operation with switches: a sum of results of plain convolutions, each with a recipe.
 
-What `Recipe` is to a layer's quantity, a `Compound` is to one of these: how it is computed, as data that a mistake can change:
-other operands for all terms (x for u), another recipe of a term, a term left out, one more step at the end.
+What `Recipe` is to a layer's quantity, a `Compound` is to one of these: how it is computed, as data that a mistake can
+change.  It gives all terms other operands (x for u), a term another recipe, leaves one out, or adds a step at the end.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.recipe import Floats, Recipe, recipe
 from conformance.oracle.operations import terms
-from conformance.problem import Geometry, Operands
+from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.operations import FURTHER, shape_of
 
-__all__ = ["Change", "Compound", "Step", "Terms", "begun"]
+__all__ = ["Change", "Compound", "Made", "Step", "Terms", "begun", "result", "rounded", "same", "switched"]
+
+Array = NDArray[Any]
 
 Terms = Mapping[int, Recipe]
 """By number; one that is left out keeps its number free."""
@@ -51,8 +55,39 @@ class Compound:
         return out
 
 
-def begun(g: Geometry, o: Operands, quantity: str) -> Recipe | Compound:
+Made = Recipe | Compound
+
+
+def begun(g: Geometry, o: Operands, quantity: str) -> Made:
     """How any quantity is rightly computed."""
     if quantity in FURTHER:
         return Compound(g=g, quantity=quantity, operands=o)
     return recipe(g, o, quantity)
+
+
+def switched(start: Made | None, m: Mistake) -> Made | None:
+    """The recipe with one more switch; None where the two do not go together."""
+    try:
+        return None if start is None or m.switch is None else m.switch(start)
+    except (ValueError, IndexError):
+        return None
+
+
+def result(made: Made | None) -> Array | None:
+    """What it gives; None where it gives nothing."""
+    try:
+        with np.errstate(all="ignore"):
+            return None if made is None else made.result()
+    except (ValueError, IndexError):
+        return None
+
+
+def rounded(made: Made | None, problem: Problem) -> Array | None:
+    """The same in the dtype of a problem."""
+    found = result(made)
+    return found if found is None or problem.dtype == "f64" else problem.format.rounded(found)
+
+
+def same(a: Array | None, b: Array | None) -> bool:
+    """Are both there, and alike bit for bit (any NaN is as any other)?"""
+    return a is not None and b is not None and a.shape == b.shape and np.array_equal(a, b, equal_nan=True)

@@ -1,8 +1,8 @@
 """How strong is the suite?  Every mistake is put through the engine as an implementation: what kills it, and how soon.
 
 A mistake is *killed* by the first problem on which a clause fails.  Single ones meet the quick profile's problems, pairs the
-standard profile's; those in networks the corpus of networks.  One that survives has to be *equivalent*: its results are the right ones, bit for bit, on every
-problem of four corpora, and there is a reason for it.
+standard profile's; those in networks the corpus of networks.  One that survives has to be *equivalent*: its results are
+the right ones, bit for bit, on every problem of four corpora, and there is a reason for it.
 """
 
 from __future__ import annotations

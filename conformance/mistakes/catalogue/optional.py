@@ -33,9 +33,7 @@ def made(
     """
 
     def switch(c: Compound) -> Compound:
-        return c.replace(
-            operands=operands(c.operands), changes=(*c.changes, change), finish=(*c.finish, end)
-        )
+        return c.replace(operands=operands(c.operands), changes=(*c.changes, change), finish=(*c.finish, end))
 
     return Mistake(
         name=name,
