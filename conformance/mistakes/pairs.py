@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from conformance.mistakes.compound import begun
 from conformance.mistakes.mistake import Mistake
@@ -22,6 +22,7 @@ KINDS = ("layers", "operations", "networks")
 """Where mistakes are made; both of a pair are of one kind."""
 
 Either = Mistake | NetworkMistake
+M = TypeVar("M", Mistake, NetworkMistake, Either)
 
 
 def drawn_pairs(mistakes: Iterable[Either], count: int, *, seed: int) -> list[Either]:
@@ -34,7 +35,7 @@ def drawn_pairs(mistakes: Iterable[Either], count: int, *, seed: int) -> list[Ei
     return [pair(*two) for two in itertools.islice(dealt, count)]
 
 
-def pairs(mistakes: Iterable[Either]) -> Iterator[tuple[Either, Either]]:
+def pairs(mistakes: Iterable[M]) -> Iterator[tuple[M, M]]:
     """Those of one kind that combine."""
     return ((a, b) for a, b in itertools.combinations(mistakes, 2) if _combine(a, b))
 
@@ -45,6 +46,12 @@ def _combine(a: Either, b: Either) -> bool:
     return isinstance(a, Mistake) and isinstance(b, Mistake) and bool(a.switch and b.switch)
 
 
+@overload
+def pair(a: Mistake, b: Mistake) -> Mistake: ...
+@overload
+def pair(a: NetworkMistake, b: NetworkMistake) -> NetworkMistake: ...
+@overload
+def pair(a: Either, b: Either) -> Either: ...
 def pair(a: Either, b: Either) -> Either:
     """Both in one implementation; a before b where they concern the same quantity.
 
