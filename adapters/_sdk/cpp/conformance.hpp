@@ -498,7 +498,7 @@ private:
     }
 };
 
-inline std::string quoted(std::string_view text) {  // bytes that are no UTF-8 become U+FFFD
+inline std::string quote(std::string_view text) {  // bytes that are no UTF-8 become U+FFFD
     std::string out = "\"";
     for (std::size_t at = 0, length; at < text.size(); at += std::max<std::size_t>(length, 1)) {
         length = utf8(text, at);
@@ -514,8 +514,8 @@ inline std::string quoted(std::string_view text) {  // bytes that are no UTF-8 b
 inline std::string json(bool truth) { return truth ? "true" : "false"; }
 inline std::string json(std::int64_t value) { return std::to_string(value); }
 inline std::string json(int value) { return std::to_string(value); }
-inline std::string json(Dtype dtype) { return quoted(name_of(dtype)); }
-inline std::string json(const std::string& text) { return quoted(text); }
+inline std::string json(Dtype dtype) { return quote(name_of(dtype)); }
+inline std::string json(const std::string& text) { return quote(text); }
 template <class T> std::string json(const std::vector<T>& all) {
     std::string out;
     for (const T& one : all) out += (out.empty() ? "" : ",") + json(one);
@@ -525,20 +525,20 @@ template <class T> std::string json(const std::vector<T>& all) {
 using Fields = std::vector<std::pair<std::string, std::string>>;  // (name, JSON)
 inline std::string object(const Fields& fields) {
     std::string out;
-    for (const auto& [name, value] : fields) out += (out.empty() ? "" : ",") + quoted(name) + ":" + value;
+    for (const auto& [name, value] : fields) out += (out.empty() ? "" : ",") + quote(name) + ":" + value;
     return "{" + out + "}";
 }
 template <class M> std::string strings(const M& all) {
     Fields fields;
-    for (const auto& [name, text] : all) fields.emplace_back(name, quoted(text));
+    for (const auto& [name, text] : all) fields.emplace_back(name, quote(text));
     return object(fields);
 }
 
 inline std::string json(const Arithmetic& a) {
-    const auto format = [](const std::string& name) { return name.empty() ? "null" : quoted(name); };
+    const auto format = [](const std::string& name) { return name.empty() ? "null" : quote(name); };
     return object({{"accumulator", format(a.accumulator)}, {"inputs", format(a.inputs)},
                    {"partial_sums", format(a.partial_sums)}, {"truncates", json(a.truncates)}, {"flushes", json(a.flushes)},
-                   {"algorithm", quoted(a.algorithm)}, {"tile", a.tile ? json(a.tile) : "null"}});
+                   {"algorithm", quote(a.algorithm)}, {"tile", a.tile ? json(a.tile) : "null"}});
 }
 inline std::string json(const Networks& n) {
     return object({{"activations", json(n.activations)}, {"costs", json(n.costs)}, {"ranks", json(n.ranks)}, {"step", json(n.step)}});
@@ -550,10 +550,10 @@ inline std::string json(const Capabilities& c) {
         for (const auto& [quantity, arithmetic] : classes) quantities.emplace_back(quantity, json(arithmetic));
         dtypes.emplace_back(name_of(dtype), object(quantities));
     }
-    return object({{"ranks", json(c.ranks)}, {"dtypes", json(c.dtypes)}, {"stride", json(c.stride)}, {"padding", quoted(c.padding)},
+    return object({{"ranks", json(c.ranks)}, {"dtypes", json(c.dtypes)}, {"stride", json(c.stride)}, {"padding", quote(c.padding)},
                    {"dilation", json(c.dilation)}, {"groups", json(c.groups)}, {"biases", json(c.biases)},
-                   {"quantities", json(c.quantities)}, {"convention", quoted(c.convention)}, {"x_layout", quoted(c.x_layout)},
-                   {"w_layout", quoted(c.w_layout)}, {"empty_batch", json(c.empty_batch)}, {"memories", "[\"c\"]"},
+                   {"quantities", json(c.quantities)}, {"convention", quote(c.convention)}, {"x_layout", quote(c.x_layout)},
+                   {"w_layout", quote(c.w_layout)}, {"empty_batch", json(c.empty_batch)}, {"memories", "[\"c\"]"},
                    {"network", c.network ? json(*c.network) : "null"}, {"operations", json(c.operations)},
                    {"arithmetic", dtypes.empty() ? "null" : object(dtypes)}});
 }
@@ -626,7 +626,7 @@ inline std::string header_of(const Blob& tensors) {
     std::int64_t at = 0;
     for (const auto& [name, tensor, _] : tensors) {
         const auto end = at + static_cast<std::int64_t>(tensor.bytes.size());
-        entries.emplace_back(name, object({{"dtype", quoted(format(tensor.dtype).code)}, {"shape", json(tensor.shape)},
+        entries.emplace_back(name, object({{"dtype", quote(format(tensor.dtype).code)}, {"shape", json(tensor.shape)},
                                            {"data_offsets", json(Shape{at, end})}}));
         at = end;
     }
@@ -805,8 +805,8 @@ private:
     }
 
     static Answer failed(const char* fault, const std::string& type, const std::string& text) {
-        return Answer{{{"answer", quoted("error")}, {"fault", quoted(fault)}, {"type", quoted(type)}, {"text", quoted(text)},
-                       {"traceback", quoted("")}}, {}};
+        return Answer{{{"answer", quote("error")}, {"fault", quote(fault)}, {"type", quote(type)}, {"text", quote(text)},
+                       {"traceback", quote("")}}, {}};
     }
     template <class F> static Answer guarded(F&& compute) {
         const auto error = [](const char* fault, const std::string& text) {
@@ -815,7 +815,7 @@ private:
         try {
             return compute();
         } catch (const Unsupported& reason) {
-            return Answer{{{"answer", quoted("unsupported")}, {"reason", quoted(reason.what())}}, {}};
+            return Answer{{{"answer", quote("unsupported")}, {"reason", quote(reason.what())}}, {}};
         } catch (const AdapterFault& fault) {
             return error("adapter", fault.what());
         } catch (const Malformed& fault) {
@@ -829,10 +829,10 @@ private:
 
     Answer answer(const std::string& op, const Json& request, std::string_view blob) {
         if (op == "hello") return hello(request);
-        if (op == "bye") return open_ = false, Answer{{{"answer", quoted("bye")}}, {}};
+        if (op == "bye") return open_ = false, Answer{{{"answer", quote("bye")}}, {}};
         if (op == "unsupported") {
             const auto reason = adapter_.unsupported(geometry(request["geometry"]), dtype_of(request["dtype"].string()));
-            return Answer{{{"answer", quoted("reason")}, {"reason", reason ? quoted(*reason) : "null"}}, {}};
+            return Answer{{{"answer", quote("reason")}, {"reason", reason ? quote(*reason) : "null"}}, {}};
         }
         Blob operands = decoded(blob);
         const bool trains = op == "network" || op == "step";
@@ -844,7 +844,7 @@ private:
         Words modified;
         for (const auto& [name, tensor, offset] : operands)
             if (!tensor.bytes.empty() && std::memcmp(tensor.bytes.data(), blob.data() + offset, tensor.bytes.size()) != 0) modified.push_back(name);
-        return {{{"answer", quoted("tensors")}, {"modified", json(modified)}, {"aliased", "[]"}}, std::move(results), true};
+        return {{{"answer", quote("tensors")}, {"modified", json(modified)}, {"aliased", "[]"}}, std::move(results), true};
     }
 
     Answer hello(const Json& request) {
@@ -863,8 +863,8 @@ private:
 #endif
         const Json& offered = request["shared"];
         if (offered.kind != Json::Kind::null) share(offered.counts());
-        return Answer{{{"answer", quoted("hello")}, {"protocol", "1"}, {"name", quoted(adapter_.name())},
-                       {"versions", strings(versions)}, {"language", quoted(__cplusplus >= 202002L ? "C++ 20" : "C++ 17")},
+        return Answer{{{"answer", quote("hello")}, {"protocol", "1"}, {"name", quote(adapter_.name())},
+                       {"versions", strings(versions)}, {"language", quote(__cplusplus >= 202002L ? "C++ 20" : "C++ 17")},
                        {"routes", strings(routes)}, {"capabilities", json(adapter_.capabilities())}, {"conditional", json(conditional_)},
                        {"spoils", "true"}, {"shared", json(shared_in_ >= 0)}}, {}};
     }
@@ -953,7 +953,7 @@ private:
         std::size_t bytes = header.size();
         for (const Named& t : answer.tensors) bytes += t.tensor.bytes.size();
         const bool shared = shared_out_ >= 0 && bytes >= large;
-        if (answer.has_tensors) answer.fields.emplace_back("where", quoted(shared ? "shared" : "pipe"));
+        if (answer.has_tensors) answer.fields.emplace_back("where", quote(shared ? "shared" : "pipe"));
         answer.fields.emplace_back("seq", json(seq));
         answer.fields.emplace_back("bytes", json(static_cast<std::int64_t>(bytes)));
         const std::string line = object(answer.fields) + "\n" + (shared ? "" : header);
