@@ -82,19 +82,31 @@ def main() -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    default=60,
+    default=10,
     show_default=True,
-    help="seconds that one call may take",
+    help="seconds that one call may take; in a process of its own, three times as many for the first call of a shape",
 )
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0.1),
+    default=8,
+    show_default=True,
+    help="GiB that an adapter's process may use",
+)
+@click.option("--in-process", is_flag=True, help="ask adapters in this process, to debug them")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
 @click.pass_context
-def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: bool, **asked: Any) -> None:
-    """Judge implementations: a bundled name, ./file.py, or entry:name; each may be followed by :route."""
+def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: Any) -> None:
+    """Judge implementations: a bundled name, ./file.py, entry:name, each may be followed by :route; or cmd:PROGRAM.
+
+    Adapters of others run in a process of their own: what crashes, hangs or floods is recorded, and the run goes on.
+    """
     from conformance.report.journal import Journal, kept
     from conformance.report.table import rendered
     from conformance.report.write import Writer, write_markdown
 
     out: Path | None = asked.pop("out")
+    how = {name: asked.pop(name) for name in ("timeout", "memory", "in_process")}
     done: Kept | None = None
     if resume:
         if out:
@@ -107,8 +119,8 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
     if done and done.ended:
         report = done.report
     else:
-        runs = _runs(asked, timeout, done)
         with contextlib.ExitStack() as stack:
+            runs = _runs(asked, how, done, stack)
             writes: list[Callable[[str], None]] = [click.echo] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
@@ -125,16 +137,24 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
     sys.exit(report.exit_code())
 
 
-def _runs(asked: dict[str, Any], timeout: float, done: Kept | None) -> list[Run]:
+def _runs(
+    asked: dict[str, Any], how: dict[str, Any], done: Kept | None, stack: contextlib.ExitStack
+) -> list[Run]:
+    """One run an adapter; its session is closed with the stack.  how: it is asked: timeout, memory, in_process."""
     from conformance.adapter.connect import connect
     from conformance.engine.profiles import PROFILES
     from conformance.engine.run import Run
     from conformance.problem.line import parsed
 
     given = tuple(parsed(line) for line in asked["lines"])
+    means = {
+        "time_limit": how["timeout"],
+        "memory": int(how["memory"] * 2**30),
+        "in_process": how["in_process"],
+    }
     return [
         Run(
-            connect(name, time_limit=timeout),
+            stack.enter_context(contextlib.closing(connect(name, **means))),
             PROFILES[asked["profile"]],
             seed=asked["seed"],
             only=asked["only"],

@@ -1,6 +1,7 @@
 """From what the user wrote to an adapter: a bundled name, a file, or an entry point, each with an optional route.
 
-``python-torch`` · ``python-torch:nn-grad`` · ``./my_adapter.py`` · ``./my_adapter.py:route`` · ``entry:name``
+``python-torch`` · ``python-torch:nn-grad`` · ``./my_adapter.py`` · ``./my_adapter.py:route`` · ``entry:name`` · or a program
+that speaks the wire protocol: ``cmd:./my-program --its arguments``
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import importlib.metadata
 import importlib.util
 import inspect
 import itertools
+import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -21,12 +24,17 @@ from types import ModuleType
 
 import conformance
 from conformance.adapter.protocol import Adapter
+from conformance.adapter.remote import MEMORY, Remote
 from conformance.adapter.session import TIME_LIMIT, Session
+from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError
 
 __all__ = ["Bundled", "bundled", "connect", "load_class"]
 
 GROUP = "conformance.adapters"
+REFERENCE = "python-numpy"
+SDK = "_sdk/python/conformance_adapter.py"
+"""Below the folder of bundled adapters: the host of adapters in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +77,29 @@ def _routes(source: str) -> Iterator[str]:
             yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
-def connect(target: str, *, time_limit: float = TIME_LIMIT) -> Session:
+def connect(
+    target: str, *, time_limit: float = TIME_LIMIT, memory: int = MEMORY, in_process: bool = True
+) -> Session:
     """A session with the adapter that `target` names; a call of it may take `time_limit` seconds.
 
+    in_process: asked here, as an object; else in a process of its own that may use `memory` bytes, but for the bundled
+    reference.
+
     Raises:
-        AdapterNotFound: no such name, file, entry point, class or route (the user's mistake).
-        AdapterBroken: its file does not load, or it declares nonsense (the adapter's).
+        AdapterNotFound: no such name, file, program, entry point, class or route (the user's mistake).
+        AdapterBroken: its file does not load, it does not start, or it declares nonsense (the adapter's).
     """
+    if target.startswith("cmd:"):
+        return Session(
+            Remote(_program(target.removeprefix("cmd:")), target, time_limit=time_limit, memory=memory),
+            target,
+        )
+    if not in_process and _split(target)[0] != REFERENCE:
+        head, route = _located(target)
+        python = Command(args=(sys.executable, str(folder() / SDK), head))
+        home = None if head.startswith("entry:") else Path(head).parent
+        place = Remote(python, target, route=route, time_limit=time_limit, memory=memory, folder=home)
+        return Session(place, target)
     cls, route = _resolve(target)
     if route and route not in cls.routes:
         near = _near(route, list(cls.routes))
@@ -91,20 +115,60 @@ def connect(target: str, *, time_limit: float = TIME_LIMIT) -> Session:
         raise AdapterBroken(f"{target}: creating its adapter raises {_told(error)}") from error
 
 
+def _program(line: str) -> Command:
+    """A command line as it stands behind ``cmd:``."""
+    try:
+        args = shlex.split(line)
+    except ValueError as error:
+        raise AdapterNotFound(f"{line!r} is no command line: {error}") from None
+    if not args or not shutil.which(args[0]):
+        raise AdapterNotFound(f"there is no program {(args or [line])[0]!r} to start")
+    return Command(args=tuple(args))
+
+
+def _located(target: str) -> tuple[str, str]:
+    """(what the SDK loads: a file, or ``entry:module:class``; route) of a Python adapter."""
+    name, route = _split(target.removeprefix("entry:"))
+    points = {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
+    file = _is_file(name) and not target.startswith("entry:")
+    if file and Path(name).is_file():
+        return str(Path(name).resolve()), route
+    if not file and not target.startswith("entry:") and name in bundled():
+        return str(bundled()[name].path), route
+    if not file and name in points:
+        return f"entry:{points[name].value}", route
+    raise _unknown(target)
+
+
 def _resolve(target: str) -> tuple[type[Adapter], str]:
     if target.startswith("entry:"):
         return _entry_point(*_split(target.removeprefix("entry:")))
     head, route = _split(target)
-    if head.endswith(".py") or "/" in head or "\\" in head:
-        return _from_file(Path(head), route)
+    if _is_file(head) and Path(head).is_file():
+        return load_class(Path(head)), route
     known = bundled()
     if head in known:
         return load_class(known[head].path), route
     if head in {e.name for e in importlib.metadata.entry_points(group=GROUP)}:
         return _entry_point(head, route)
-    near = _near(head, [*known, *(e.name for e in importlib.metadata.entry_points(group=GROUP))])
-    raise AdapterNotFound(
-        f"no adapter is called {head!r}{near}; `conformance list` shows all, a file is given as ./{head}.py"
+    raise _unknown(target)
+
+
+def _is_file(head: str) -> bool:
+    return head.endswith(".py") or "/" in head or "\\" in head
+
+
+def _unknown(target: str) -> AdapterNotFound:
+    """What to say of a target that names nothing."""
+    points = [e.name for e in importlib.metadata.entry_points(group=GROUP)]
+    head, _ = _split(target.removeprefix("entry:"))
+    if target.startswith("entry:"):
+        return AdapterNotFound(f"no entry point {head!r} in group {GROUP}{_near(head, points)}")
+    if _is_file(head):
+        return AdapterNotFound(f"there is no file {head!r}")
+    return AdapterNotFound(
+        f"no adapter is called {head!r}{_near(head, [*bundled(), *points])}; `conformance list` shows all, a file is given "
+        f"as ./{head}.py"
     )
 
 
@@ -121,7 +185,7 @@ def _near(word: str, known: list[str]) -> str:
 def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:
     points = {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
     if name not in points:
-        raise AdapterNotFound(f"no entry point {name!r} in group {GROUP}{_near(name, list(points))}")
+        raise _unknown(f"entry:{name}")
     try:
         cls = points[name].load()
     except Exception as error:
@@ -131,12 +195,6 @@ def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:
     if not (isinstance(cls, type) and issubclass(cls, Adapter)):
         raise AdapterBroken(f"entry point {name!r} is {cls!r}, not a subclass of conformance.Adapter")
     return cls, route
-
-
-def _from_file(path: Path, route: str) -> tuple[type[Adapter], str]:
-    if not path.is_file():
-        raise AdapterNotFound(f"there is no file {str(path)!r}")
-    return load_class(path), route
 
 
 def load_class(path: Path) -> type[Adapter]:
