@@ -80,6 +80,7 @@ struct Dlib : Adapter {
         can.stride = true;
         can.padding = "symmetric";
         can.operations = {"transposed"};
+        for (const auto& quantity : can.quantities) can.arithmetic[Dtype::float32][quantity] = Arithmetic{};
         return can;
     }
 

@@ -232,6 +232,7 @@ struct OneDnn : Adapter {
         can.stride = can.dilation = can.groups = can.empty_batch = true;
         can.padding = "asymmetric";
         can.operations = {"transposed"};
+        for (const auto& quantity : can.quantities) can.arithmetic[Dtype::float32][quantity] = Arithmetic{};
         return can;
     }
 
