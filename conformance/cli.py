@@ -49,6 +49,7 @@ class _Commands(click.Group):
 _FAULT = {
     "user": "the call has to change",
     "adapter": "the adapter has to be mended",
+    "environment": "the adapter's environment has to be mended",
     "file": "the file has to change",
     "harness": "a defect of this program: please report it",
 }
@@ -82,19 +83,31 @@ def main() -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    default=60,
+    default=10,
     show_default=True,
-    help="seconds that one call may take",
+    help="seconds that one call may take; in a process of its own, three times as many for the first call of a shape",
 )
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0.1),
+    default=8,
+    show_default=True,
+    help="GiB that an adapter's process may use",
+)
+@click.option("--in-process", is_flag=True, help="ask adapters in this process, to debug them")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")
 @click.pass_context
-def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: bool, **asked: Any) -> None:
-    """Judge implementations: a bundled name, ./file.py, or entry:name; each may be followed by :route."""
+def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: Any) -> None:
+    """Judge implementations: a bundled name, ./file.py, entry:name, each may be followed by :route; or cmd:PROGRAM.
+
+    Adapters of others run in a process of their own: what crashes, hangs or floods is recorded, and the run goes on.
+    """
     from conformance.report.journal import Journal, kept
     from conformance.report.table import rendered
     from conformance.report.write import Writer, write_markdown
 
     out: Path | None = asked.pop("out")
+    how = {name: asked.pop(name) for name in ("timeout", "memory", "in_process")}
     done: Kept | None = None
     if resume:
         if out:
@@ -107,8 +120,8 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
     if done and done.ended:
         report = done.report
     else:
-        runs = _runs(asked, timeout, done)
         with contextlib.ExitStack() as stack:
+            runs = _runs(asked, how, done, stack)
             writes: list[Callable[[str], None]] = [click.echo] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
@@ -125,16 +138,24 @@ def run(ctx: click.Context, /, *, resume: Path | None, timeout: float, as_json: 
     sys.exit(report.exit_code())
 
 
-def _runs(asked: dict[str, Any], timeout: float, done: Kept | None) -> list[Run]:
+def _runs(
+    asked: dict[str, Any], how: dict[str, Any], done: Kept | None, stack: contextlib.ExitStack
+) -> list[Run]:
+    """One run an adapter; its session is closed with the stack.  how: it is asked: timeout, memory, in_process."""
     from conformance.adapter.connect import connect
     from conformance.engine.profiles import PROFILES
     from conformance.engine.run import Run
     from conformance.problem.line import parsed
 
     given = tuple(parsed(line) for line in asked["lines"])
+    means = {
+        "time_limit": how["timeout"],
+        "memory": int(how["memory"] * 2**30),
+        "in_process": how["in_process"],
+    }
     return [
         Run(
-            connect(name, time_limit=timeout),
+            stack.enter_context(contextlib.closing(connect(name, **means))),
             PROFILES[asked["profile"]],
             seed=asked["seed"],
             only=asked["only"],
@@ -194,13 +215,86 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
 
 @main.command("list")
 def list_adapters() -> None:
-    """The bundled adapters and their routes."""
+    """The bundled adapters, their routes, and whether an environment is made."""
     from tabulate import tabulate
 
-    from conformance.adapter.connect import bundled
+    from conformance.adapter.environment import found
+    from conformance.adapter.manifest import bundled
 
-    rows = [(b.name, ", ".join(b.routes), b.summary) for b in bundled().values()]
-    click.echo(tabulate(rows, headers=("adapter", "routes", "what it asks"), tablefmt="simple"))
+    rows = [
+        (
+            m.name,
+            m.language,
+            ("made" if found(m) else "not made") if m.isolated else "none needed",
+            ", ".join(m.routes),
+            m.summary,
+        )
+        for m in bundled().values()
+    ]
+    headers = ("adapter", "language", "environment", "routes", "what it asks")
+    click.echo(tabulate(rows, headers=headers, tablefmt="simple"))
+
+
+@main.group()
+def env() -> None:
+    """Environments of adapters: what they need to run, each in a folder of its own.
+
+    They lie in the user's cache folder, or in that which the variable CONFORMANCE_CACHE names.
+    """
+
+
+@env.command("create")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--here", "in_place", is_flag=True, help="install Python packages where conformance runs, instead"
+)
+def env_create(names: tuple[str, ...], *, in_place: bool) -> None:
+    """Make the environment of a bundled adapter, or of a folder with an adapter.toml; what is there stays as it is.
+
+    Exit codes: 0 it is there; 2 no such adapter; 3 it cannot be made.
+    """
+    from conformance.adapter.environment import create, here
+    from conformance.adapter.manifest import named
+
+    manifests = [named(name) for name in dict.fromkeys(names)]
+    strange = [m for m in manifests if in_place and m.language != "python"]
+    if strange:
+        raise click.UsageError(
+            f"--here is for adapters in Python: {strange[0].name} is in {strange[0].language}"
+        )
+    for manifest in manifests:
+        (here if in_place else create)(manifest, say=lambda line: click.echo(line, err=True))
+
+
+@env.command("list")
+def env_list() -> None:
+    """The environments that are made, and whether a bundled adapter uses them as it is now."""
+    from tabulate import tabulate
+
+    from conformance.adapter.environment import listed, place
+    from conformance.adapter.manifest import bundled
+
+    used = {place(m) for m in bundled().values()}
+    rows = [
+        (
+            folder.name.rpartition("-")[0],
+            "current" if folder in used else "former, or of a folder",
+            str(folder),
+        )
+        for folder in listed()
+    ]
+    click.echo(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
+
+
+@env.command("remove")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def env_remove(names: tuple[str, ...]) -> None:
+    """Delete all environments of adapters, former ones too; exit code 2 if one has none."""
+    from conformance.adapter.environment import remove
+
+    for name in dict.fromkeys(names):
+        for folder in remove(name):
+            click.echo(f"{name}: deleted, {folder}", err=True)
 
 
 @main.command()

@@ -17,6 +17,7 @@ from conformance.errors import AdapterBroken
 from conformance.oracle.arithmetic import Arithmetic
 from conformance.problem.dtypes import DTYPES, dtype_of
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS, Geometry
+from conformance.problem.memory import MEMORIES
 from conformance.problem.network import Network
 from conformance.problem.operations import OPERATIONS, offered_by
 from conformance.problem.problem import QUANTITIES
@@ -76,6 +77,7 @@ class Capabilities:
     letters, and the spatial axes are written D, H, W whatever their number: ``NHWC`` is batch, spatial axes, channels.
     y, delta and dx follow x_layout, dw follows w_layout; biases are never rearranged.
     empty_batch: is a batch of 0 items computed?
+    memories: how operands may lie in memory (`conformance.problem.memory`); ``c`` is that of arrays without strides.
     network: what is offered of whole networks (`Networks`), by the method `network`; None: nothing.
     operations: what is offered besides, of ``transposed``, ``double_backward``, ``forward_mode``; each has its methods.
     arithmetic: how sums round: an `Arithmetic`; or one a dtype; or, for a dtype, one a quantity.  None, or a dtype that is
@@ -94,13 +96,19 @@ class Capabilities:
     x_layout: str = "NCHW"
     w_layout: str = "OIHW"
     empty_batch: bool = False
+    memories: frozenset[str] = frozenset(MEMORIES)
     network: Networks | None = None
     operations: frozenset[str] = frozenset()
     arithmetic: Arithmetic | Mapping[str, Arithmetic | Mapping[str, Arithmetic]] | None = None
 
     def __post_init__(self) -> None:
         put = functools.partial(object.__setattr__, self)
-        for name, known in (("ranks", RANKS), ("biases", BIASES), ("quantities", QUANTITIES)):
+        for name, known in (
+            ("ranks", RANKS),
+            ("biases", BIASES),
+            ("quantities", QUANTITIES),
+            ("memories", MEMORIES),
+        ):
             put(name, _subset(name, getattr(self, name), known))
         put("operations", _subset("operations", self.operations, OPERATIONS, least=0))
         put("dtypes", _subset("dtypes", _codes("dtypes", self.dtypes), tuple(DTYPES)))

@@ -1,74 +1,77 @@
-"""An adapter at work: operands are handed over in its layout, results taken back, and the call is watched.
+"""An adapter at work, asked by the suite: what it claims, and its answers in the suite's axis order.
 
-Whatever happens inside is caught here and given its name: the implementation raised (`Raised`), the problem is not
-offered (`NotOffered`), or the adapter broke its contract (`AdapterBroken`).
+Whatever happens to a call has a name: the implementation raised (`Raised`), its process died (`Died`), it did not answer
+(`TimedOut`), the problem is not offered (`NotOffered`), or the adapter broke its contract (`AdapterBroken`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import traceback
-import warnings
-from collections.abc import Iterator, Mapping
-from types import TracebackType
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.deadline import Overdue, deadline
-from conformance.adapter.networks import gradients_of, results_of
-from conformance.adapter.protocol import Adapter, Capabilities, Unsupported
-from conformance.errors import AdapterBroken
+from conformance.adapter.layouts import from_adapter, to_adapter
+from conformance.adapter.local import Local, described
+from conformance.adapter.place import Call, Place, Whole
+from conformance.adapter.protocol import Adapter, Capabilities
+from conformance.errors import AdapterBroken, HarnessError
 from conformance.oracle import Arithmetic
 from conformance.problem import QUANTITIES, Geometry, dtype_of
-from conformance.problem.memory import laid_out
 from conformance.problem.network import NetworkProblem
 from conformance.problem.operations import shape_of
-from conformance.spec import Answer, NetworkAnswer, NetworkQuestion, NotOffered, Question, Raised, TimedOut
+from conformance.spec import Answer, NetworkAnswer, NetworkQuestion, NotOffered, Question
 
 __all__ = ["TIME_LIMIT", "Session"]
 
 Array = NDArray[Any]
-_LAYOUT = {
-    "x": "x",
-    "w": "w",
-    "y": "x",
-    "delta": "x",
-    "dx": "x",
-    "dw": "w",
-    "u": "x",
-    "v": "w",
-    "ddelta": "x",
-    "dy": "x",
-}
 
-
-TIME_LIMIT = 60.0
-"""Seconds a call may take: compilers need up to 30 for the first one of a shape."""
-
-PATIENCE = 3
-"""Calls without an answer after which an adapter is not asked any more."""
+TIME_LIMIT = 10.0
+"""Seconds a call may take; in a process of its own the first one of a shape more, for compilers."""
 
 
 class Session:
     """One adapter under a name (``python-torch:autograd``), asked through `answer`.
 
-    time_limit: seconds that one call may take.  inferred: the arithmetic class that probes saw, dtype by dtype, where the
-    adapter declares none.  kinks: sigma'(0) of its activations that have a kink there, as far as it was seen.
+    adapter: an object, to be asked in this process, or the `Place` where it is.  time_limit: seconds that one call may take.
+    inferred: the arithmetic class that probes saw, dtype by dtype, where the adapter declares none.  kinks: sigma'(0) of its
+    activations that have a kink there, as far as it was seen.
     """
 
-    def __init__(self, adapter: Adapter, name: str, *, time_limit: float = TIME_LIMIT) -> None:
-        self._time_limit, self._overdue = time_limit, 0
-        self.adapter, self.name = adapter, name
+    def __init__(self, adapter: Adapter | Place, name: str, *, time_limit: float = TIME_LIMIT) -> None:
+        self.name = name
+        self.place: Place = (
+            Local(adapter, name, time_limit=time_limit) if isinstance(adapter, Adapter) else adapter
+        )
         self.inferred: dict[str, Mapping[str, Arithmetic]] = {}
         self.kinks: dict[str, float] = {}
-        self.capabilities = adapter.capabilities
+        self.capabilities = self.place.capabilities
         if not isinstance(self.capabilities, Capabilities):
             raise AdapterBroken(
-                f"{name}: its capabilities are {_described(self.capabilities)}, not Capabilities"
+                f"{name}: its capabilities are {described(self.capabilities)}, not Capabilities"
             )
+
+    @property
+    def route(self) -> str:
+        """The route that is asked; '' where there are none."""
+        return self.place.route
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the adapter's other files lie."""
+        return self.place.folder
+
+    @property
+    def adapter(self) -> Adapter:
+        """The object, if it is in this process."""
+        if isinstance(self.place, Local):
+            return self.place.adapter
+        raise HarnessError(f"{self.name} is asked in a process of its own: there is no object")
+
+    def close(self) -> None:
+        """End its process, if it has one."""
+        self.place.close()
 
     # ---- what it claims ----
     def refusal(self, g: Geometry, dtype: str) -> str | None:
@@ -77,7 +80,7 @@ class Session:
         if claimed:
             return claimed
         try:
-            reason = self.adapter.unsupported(g, dtype_of(dtype).name)
+            reason = self.place.unsupported(g, dtype_of(dtype).name)
         except Exception as error:
             raise AdapterBroken(
                 f"{self.name}: unsupported() raises {type(error).__name__}: {error}"
@@ -91,7 +94,7 @@ class Session:
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries behind the adapter."""
         try:
-            return {str(k): str(v) for k, v in self.adapter.versions().items()}
+            return {str(k): str(v) for k, v in self.place.versions().items()}
         except (Exception, SystemExit) as error:
             raise AdapterBroken(f"{self.name}: versions() raises {type(error).__name__}: {error}") from error
 
@@ -119,52 +122,31 @@ class Session:
         Raises:
             TimedOut: it took longer than the time limit, or too many calls before it did.
         """
-        pristine = question.handed()
-        handed = {name: self._hand_over(name, a, question.memory) for name, a in pristine.items()}
-        before = {name: a.tobytes() for name, a in handed.items() if a is not None}
-        if self._overdue >= PATIENCE:
-            raise TimedOut(f"{self._late}; after {PATIENCE} such calls it is not asked any more")
-        with (
-            self._limited(),
-            _watched(self.adapter),
-        ):  # the conversion too: lazy frameworks compute, print and raise there
-            arrays = {name: self._take_back(name, r) for name, r in self._call(question, handed).items()}
+        able, call = self.capabilities, question.call
+        if question.memory not in able.memories:
+            raise NotOffered(f"memory {question.memory} not claimed")
+        operands = {
+            name: None if a is None else to_adapter(able, name, a) for name, a in question.handed().items()
+        }
+        returned = self.place.call(
+            Call(
+                method=call.method,
+                geometry=question.geometry,
+                operands=operands,
+                memory=question.memory,
+                spoil=question.spoil,
+            )
+        )
+        results = dict(zip(map(call.quantity, call.gives), returned.results, strict=True))
+        there = {q: r for q, r in results.items() if shape_of(question.geometry, q) is not None}
+        named = self._named(there, call.method)
         return Answer(
-            arrays={name: np.array(a) for name, a in arrays.items()},
-            modified=tuple(
-                name for name, a in handed.items() if a is not None and a.tobytes() != before[name]
-            ),
-            shared=tuple(name for name, a in arrays.items() if _overlaps(a, handed.values())),
+            arrays={q: from_adapter(able, q, a) for q, a in named.items()},
+            modified=returned.modified,
+            shared=tuple(q for q in map(call.quantity, returned.aliased) if q in named),
         )
 
-    @contextlib.contextmanager
-    def _limited(self) -> Iterator[None]:
-        try:
-            with deadline(self._time_limit):
-                yield
-        except Overdue:
-            self._overdue += 1
-            raise TimedOut(self._late) from None
-
-    @property
-    def _late(self) -> str:
-        return f"the implementation did not answer within {self._time_limit:g} s"
-
-    def _call(self, question: Question, handed: dict[str, Any]) -> dict[str, Any]:
-        call, g = question.call, question.geometry
-        results: Any = getattr(self.adapter, call.method)(g, **handed)
-        names = [call.quantity(result) for result in call.gives]
-        if len(names) == 1:
-            results = (results,)
-        if not isinstance(results, tuple | list) or len(results) != len(names):
-            raise AdapterBroken(
-                f"{self.name}: {call.method} must return ({', '.join(call.gives)}), None for what is not offered; "
-                f"it returned {_described(results)}"
-            )
-        there = {q: r for q, r in zip(names, results, strict=True) if shape_of(g, q) is not None}
-        return self._named(there, call.method)
-
-    def _named(self, results: dict[str, Any], method: str) -> dict[str, Any]:
+    def _named(self, results: Mapping[str, Array | None], method: str) -> dict[str, Array]:
         """The results that are offered; each must be there."""
         offered = {name: r for name, r in results.items() if name in self.capabilities.offered}
         for name, result in offered.items():
@@ -172,7 +154,7 @@ class Session:
                 raise AdapterBroken(
                     f"{self.name}: {method} returned None for {name}, which its capabilities declare"
                 )
-        return offered
+        return {name: r for name, r in offered.items() if r is not None}
 
     # ---- whole networks ----
     def network_refusal(self, problem: NetworkProblem) -> str | None:
@@ -185,125 +167,24 @@ class Session:
 
     def network(self, question: NetworkQuestion) -> NetworkAnswer:
         """One call for a whole network, or (with a rate) for one step of its training; raises as `put` does."""
-        net, o = question.network, question.operands
-        x, target = self._hand_over("x", o.x, "c"), self._hand_over("y", o.target, "c")
-        params = [(self._hand_over("w", w, "c"), self._hand_over("b", b, "c")) for w, b in o.params]
-        if self._overdue >= PATIENCE:
-            raise TimedOut(f"{self._late}; after {PATIENCE} such calls it is not asked any more")
-        with self._limited(), _watched(self.adapter):
-            if question.rate is not None:
-                moved = self.adapter.step(net, x, target, params, question.rate)
-                return NetworkAnswer(
-                    params=self._pairs(gradients_of(self.name, "params", net, moved), ("w", "b"))
-                )
-            cost, deltas, gradients = results_of(self.name, net, self.adapter.network(net, x, target, params))
-            return NetworkAnswer(
-                cost=_scalar(self._kept("cost", cost)),
-                deltas=tuple(self._kept("delta", delta) for delta in deltas),
-                gradients=self._pairs(gradients, ("dw", "db")),
-            )
+        able, o = self.capabilities, question.operands
+        params = [(to_adapter(able, "w", w), b) for w, b in o.params]
+        whole = Whole(
+            network=question.network,
+            x=to_adapter(able, "x", o.x),
+            target=to_adapter(able, "y", o.target),
+            params=params,
+            rate=question.rate,
+        )
+        returned = self.place.network(whole)
+        if question.rate is not None:
+            return NetworkAnswer(params=self._pairs(returned, "w"))
+        cost, deltas, gradients = returned
+        return NetworkAnswer(
+            cost=cost.reshape(()) if cost.size == 1 else cost,
+            deltas=tuple(from_adapter(able, "delta", delta) for delta in deltas),
+            gradients=self._pairs(gradients, "dw"),
+        )
 
-    def _kept(self, name: str, result: Any) -> Array:
-        return np.array(self._take_back(name, result))
-
-    def _pairs(self, pairs: Any, names: tuple[str, str]) -> tuple[tuple[Array, Array | None], ...]:
-        of_w, of_b = names
-        return tuple((self._kept(of_w, w), None if b is None else self._kept(of_b, b)) for w, b in pairs)
-
-    # ---- layouts ----
-    def _order(self, name: str, ndim: int) -> tuple[int, ...] | None:
-        """For each axis of the adapter's array, the axis of ours; None where layouts do not apply."""
-        name = name.rpartition(".")[2]  # a quantity of an operation: the name of the result
-        if name not in _LAYOUT:
-            return None
-        mine, letters = {
-            "x": (self.capabilities.x_layout, "NC"),
-            "w": (self.capabilities.w_layout, "OI"),
-        }[_LAYOUT[name]]
-        spatial = tuple(range(2, ndim))
-        order: list[int] = []
-        for letter in mine:
-            if letter in letters:
-                order.append(letters.index(letter))
-            elif not set(spatial) & set(order):
-                order.extend(spatial)
-        return tuple(order)
-
-    def _hand_over(self, name: str, a: Array | None, memory: str) -> Array | None:
-        """A copy of an operand in the adapter's layout and the problem's memory order."""
-        if a is None:
-            return None
-        order = self._order(name, a.ndim)
-        if memory == "broadcast":  # repeats along our first axis, wherever the adapter has it
-            a = laid_out(a, memory)
-            return a if order is None else a.transpose(order)
-        return laid_out(a if order is None else a.transpose(order), memory)
-
-    def _take_back(self, name: str, result: Any) -> Array:
-        try:
-            a = np.asarray(result)
-        except (TypeError, ValueError) as error:
-            if hasattr(result, "__array__"):
-                raise
-            raise AdapterBroken(f"{self.name}: {name} is {_described(result)}, not a numpy array") from error
-        if a.dtype.kind not in "fiub" and a.dtype.name != "bfloat16":
-            raise AdapterBroken(
-                f"{self.name}: {name} is {_described(result)} of dtype {a.dtype}, not an array of numbers"
-            )
-        order = self._order(name, a.ndim)
-        return a if order is None or len(order) != a.ndim else a.transpose(np.argsort(order))
-
-
-@contextlib.contextmanager
-def _watched(adapter: Adapter) -> Iterator[None]:
-    """Give exceptions their names; keep prints off our standard output and warnings to the implementation."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    except AdapterBroken:
-        raise
-    except Unsupported as reason:
-        raise NotOffered(str(reason)) from None
-    except (Exception, SystemExit) as error:
-        fault = _adapters_fault(adapter, error)
-        if fault:
-            raise AdapterBroken(fault) from error
-        raise Raised(type(error).__name__, _one_line(str(error)), _where(error.__traceback__)) from error
-
-
-def _adapters_fault(adapter: Adapter, error: BaseException) -> str | None:
-    """Errors that only the wiring can cause: a missing method, an attribute that a Geometry does not have, an import."""
-    name = type(adapter).__name__
-    if isinstance(error, AttributeError) and isinstance(getattr(error, "obj", None), Geometry):
-        return f"{name} asks a Geometry for {error.name!r}, which it does not have ({_where(error.__traceback__)})"
-    if isinstance(error, NotImplementedError) and str(error).startswith(f"{name} has no "):
-        return f"{error}, though its capabilities declare its quantities"
-    if isinstance(error, ImportError):
-        return f"{name}: an import fails: {error} ({_where(error.__traceback__)})"
-    return None
-
-
-def _scalar(cost: Array) -> Array:
-    """Without axes, if it is one number."""
-    return cost.reshape(()) if cost.size == 1 else cost
-
-
-def _where(trace: TracebackType | None) -> str:
-    """file:line of the innermost frame."""
-    frames = traceback.extract_tb(trace)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-
-
-def _one_line(text: str, length: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."
-
-
-def _described(value: Any) -> str:
-    kind = type(value).__name__
-    return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
-
-
-def _overlaps(a: Array, operands: Any) -> bool:
-    return any(o is not None and a.size and np.may_share_memory(a, o) for o in operands)
+    def _pairs(self, pairs: list[tuple[Array, Array | None]], of_w: str) -> tuple[Any, ...]:
+        return tuple((from_adapter(self.capabilities, of_w, w), b) for w, b in pairs)

@@ -20,6 +20,8 @@ def fitted(problem: Problem, session: Session) -> Problem:
     Ranks are never changed.  Where nothing near is possible, the problem comes back as it was (and will be UNSUPPORTED).
     """
     able = session.capabilities
+    if problem.memory not in able.memories:
+        problem = problem.replace(memory="c")
     if session.refusal(problem.geometry, problem.dtype) is None or problem.geometry.rank not in able.ranks:
         return problem
     dtype = problem.dtype if problem.dtype in able.dtypes else next(d for d in DTYPES if d in able.dtypes)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from conformance.oracle import Evidence, Grade
 
-__all__ = ["Judgement", "Status", "joined", "judged"]
+__all__ = ["DIED", "Judgement", "Status", "joined", "judged"]
+
+DIED = "died, "
+"""The note of a judgement whose process ended begins so."""
 
 
 class Status(enum.StrEnum):
@@ -52,6 +55,13 @@ class Judgement:
     wrong: int = 0
     certificate: float = 0.0
     note: str = ""
+
+    @property
+    def lost(self) -> bool:
+        """Did the process end, or not answer in time?"""
+        return self.status is Status.TIMED_OUT or (
+            self.status is Status.CRASHED and self.note.startswith(DIED)
+        )
 
 
 def judged(

@@ -14,7 +14,6 @@ stale, and that is a failure: what was mended must not stay excused.
 
 from __future__ import annotations
 
-import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -110,13 +109,9 @@ class Ledger:
         Raises:
             AdapterBroken: the file is not as it should be.
         """
-        try:
-            path = Path(inspect.getfile(type(session.adapter))).with_name(FILE)
-        except (TypeError, OSError):  # a class without a file
-            return cls(())
-        route = session.adapter.route
-        entries = read(path) if path.is_file() else ()
-        return cls(e for e in entries if not e.routes or route in e.routes)
+        path = session.folder and session.folder / FILE
+        entries = read(path) if path and path.is_file() else ()
+        return cls(e for e in entries if not e.routes or session.route in e.routes)
 
     def marked(self, j: Judgement) -> Judgement:
         """KNOWN, with the reason, if it failed and that is known; or was, in a run that goes on."""

@@ -22,6 +22,7 @@ from conformance.engine.findings import Finding, findings
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.known import Ledger
 from conformance.engine.networks import NamedNetwork, drawn_networks, fitted_network, network_corpus
+from conformance.engine.patience import Patience
 from conformance.engine.profiles import Profile
 from conformance.engine.runner import LARGE, judge, judge_all, judge_network
 from conformance.engine.shrink import shrunk
@@ -40,6 +41,10 @@ Event = Remark | Judgement | Finding
 
 LARGEST_TO_SHRINK = 200_000
 """Multiplications of a problem above which shrinking starts from nothing smaller: it would take too long."""
+
+
+DEAD_AGAIN, LATE_AGAIN = 24, 4
+"""Times that a process may die, or be late, while a problem that makes it do so is shrunk."""
 
 
 class Run:
@@ -126,9 +131,17 @@ class Run:
 
         Networks are all put to it: they tell each other what the derivative at a kink is.
         """
-        yield from judge_all(self.session, self.problems(), self.clauses, fit=self._fits, judged=self.judged)
+        patience = Patience()
+        yield from judge_all(
+            self.session,
+            self.problems(),
+            self.clauses,
+            fit=self._fits,
+            judged=self.judged,
+            patience=patience,
+        )
         for named in self.networks():
-            yield list(judge_network(self.session, named.problem, named.id, self.clauses))
+            yield patience.count(judge_network(self.session, named.problem, named.id, self.clauses, patience))
 
     def _inferred(self) -> Iterator[Remark]:
         """The arithmetic class of each dtype for which none is declared, as probes see it: the run uses it."""
@@ -143,19 +156,19 @@ class Run:
         problem = parsed(finding.problem)
         if isinstance(problem, NetworkProblem):
             return self._shrunk_network(finding, problem)
-        if problem.geometry.products > LARGEST_TO_SHRINK or finding.status is Status.TIMED_OUT:
+        if problem.geometry.products > LARGEST_TO_SHRINK or not self._can_be_lost_again(finding):
             return finding
         clause = REGISTRY[finding.clause]
         smallest = shrunk(problem, lambda p: self._fails(p, clause, finding.status), seed=self.seed)
-        again = [
-            j for j in judge(self.session, smallest, finding.judgement.origin, [clause]) if j.status.failed
-        ]
+        self.session.place.grant(1)
+        judgements = judge(self.session, smallest, finding.judgement.origin, [clause])
+        again = [j for j in judgements if j.status.failed and j.lost == finding.judgement.lost]
         if not again:  # it does not fail every time: the problem that was seen to fail stands
             return finding
         return dataclasses.replace(finding, judgement=again[0], shrunk=True)
 
     def _shrunk_network(self, finding: Finding, problem: NetworkProblem) -> Finding:
-        if finding.status is Status.TIMED_OUT:
+        if not self._can_be_lost_again(finding):
             return finding
         clauses = [REGISTRY[finding.clause]]
 
@@ -167,6 +180,14 @@ class Run:
 
         again = failing(shrunk_network(problem, lambda p: bool(failing(p))))
         return dataclasses.replace(finding, judgement=again[0], shrunk=True) if again else finding
+
+    def _can_be_lost_again(self, finding: Finding) -> bool:
+        """Is there patience for the restarts that shrinking would take, where the problem kills or hangs?"""
+        if not finding.judgement.lost:
+            return True
+        if finding.status is Status.TIMED_OUT:
+            return self.session.place.grant(LATE_AGAIN)
+        return self.session.place.grant(DEAD_AGAIN)
 
     def _fails(self, problem: Problem, clause: Clause, status: Status) -> bool:
         if self.session.refusal(problem.geometry, problem.dtype) is not None:

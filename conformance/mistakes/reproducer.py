@@ -7,7 +7,6 @@ adapter itself, needs this package, and says so in its first line.
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import subprocess
@@ -76,7 +75,7 @@ def script(session: Session, seen: Fault) -> str:
 
 def _environment(session: Session, template: str) -> jinja2.Environment:
     """Templates of ours, and of the adapter's folder if it has its own."""
-    own = [Path(inspect.getfile(type(session.adapter))).parent] if template == OWN else []
+    own = [session.folder] if template == OWN and session.folder else []
     return jinja2.Environment(  # noqa: S701  (it writes Python, not HTML)
         loader=jinja2.FileSystemLoader([*own, TEMPLATES]),
         trim_blocks=True,
@@ -126,8 +125,7 @@ def _title(session: Session, seen: Fault, *, needs_us: bool) -> str:
 # ---- which way ----
 def _way(session: Session, seen: Fault) -> tuple[str, dict[str, Any]]:
     """The template, and what it needs beyond the problem."""
-    file = Path(inspect.getfile(type(session.adapter)))
-    if (file.parent / OWN).is_file():
+    if session.folder and (session.folder / OWN).is_file():
         return OWN, {}
     method = "forward" if seen.quantity == "y" else "backward"
     function = inlined(session.adapter, method, seen.problem.geometry)
@@ -166,7 +164,7 @@ def _context(session: Session, seen: Fault, overwritten: str) -> dict[str, Any]:
         "position": None if quantity == "y" else ("dx", "dw", "db").index(quantity),
         "dtype": p.format.name,
         "memory": p.memory,
-        "route": session.adapter.route,
+        "route": session.route,
         "x_layout": x_layout,
         "w_layout": w_layout,
         "w_spatial": [w_layout.index(axis) for axis in "DHW"[-g.rank :]],

@@ -1,6 +1,6 @@
 """Memory layouts: the same values, laid out differently (clause HYG-4).
 
-``broadcast`` alone restricts values: its arrays repeat one item along the first axis with a stride of zero, so a
+``broadcast`` alone restricts values: its arrays repeat one item along one axis with a stride of zero, so a
 problem that asks for it draws one item and repeats it.
 """
 
@@ -36,11 +36,6 @@ def _channels_last(a: Array) -> Array:
     return np.moveaxis(np.moveaxis(a, 1, -1).copy(order="C"), -1, 1) if a.ndim > 1 else a.copy()
 
 
-def _broadcast(a: Array) -> Array:
-    """Stride zero along the first axis; read-only, as numpy makes such views."""
-    return np.broadcast_to(a[:1].copy(), a.shape)
-
-
 REARRANGEMENTS: dict[str, Callable[[Array], Array]] = {
     "fortran": lambda a: a.copy(order="F"),
     "sliced": _sliced,
@@ -52,11 +47,16 @@ REARRANGEMENTS: dict[str, Callable[[Array], Array]] = {
 _LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "c": lambda a: a.copy(order="C"),
     **REARRANGEMENTS,
-    "broadcast": _broadcast,
 }
-MEMORIES = tuple(_LAYOUTS)
+MEMORIES = (*_LAYOUTS, "broadcast")
 
 
-def laid_out(a: Array, memory: str) -> Array:
-    """A new array with the values of `a` in the layout `memory`; never shares memory with `a`."""
+def laid_out(a: Array, memory: str, axis: int = 0) -> Array:
+    """A new array with the values of `a` in the layout `memory`; never shares memory with `a`.
+
+    axis: the one along which `broadcast` repeats with a stride of zero; read-only, as numpy makes such views.
+    """
+    if memory == "broadcast":
+        first = a[(slice(None),) * axis + (slice(1),)].copy()
+        return np.broadcast_to(first, a.shape)
     return _LAYOUTS[memory](a)

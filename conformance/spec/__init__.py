@@ -13,7 +13,7 @@ from conformance.spec import (  # noqa: F401  (they register)
     transposed,
     weight,
 )
-from conformance.spec.case import Answer, Case, Misshapen, NotOffered, Question, Raised, TimedOut
+from conformance.spec.case import Answer, Case, Died, Misshapen, NotOffered, Question, Raised, TimedOut
 from conformance.spec.network_case import NetworkAnswer, NetworkCase, NetworkQuestion
 from conformance.spec.registry import CHAPTERS, REGISTRY, Clause, Severity, matching
 
@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "Case",
     "Clause",
+    "Died",
     "Misshapen",
     "NetworkAnswer",
     "NetworkCase",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic, Expectation, FurtherExpectation
 from conformance.problem import Geometry, Operands, Problem
 from conformance.problem.fills import HEADROOM
@@ -23,6 +24,7 @@ __all__ = [
     "GRADIENTS",
     "Answer",
     "Case",
+    "Died",
     "Misshapen",
     "NotOffered",
     "Question",
@@ -50,8 +52,19 @@ class Raised(Exception):  # noqa: N818  (a record of someone else's error)
         return f"{self.kind}: {self.text}"
 
 
+class Died(Raised):
+    """The process of the implementation ended: how, and its last words."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}" if self.text else self.kind
+
+
 class TimedOut(Exception):  # noqa: N818  (a record of what did not come)
     """The implementation did not answer in time."""
+
+
+Refused = Raised | NotOffered | TimedOut | AdapterBroken
+"""In place of an answer: kept like one, so that what dies, hangs or breaks is asked once a question."""
 
 
 class Misshapen(Exception):  # noqa: N818  (a record of what came back)
@@ -69,7 +82,8 @@ class Misshapen(Exception):  # noqa: N818  (a record of what came back)
 class Question:
     """One call of an implementation: geometry, operands, their memory layout, and forward (y) or backward.
 
-    method: of an optional operation (`CALLS`), in place of forward and backward.
+    method: of an optional operation (`CALLS`), in place of forward and backward.  spoil: numbers of elements of blocks of
+    fresh memory that shall have held NaN before.
     """
 
     geometry: Geometry
@@ -77,6 +91,7 @@ class Question:
     memory: str
     backward: bool = False
     method: str = ""
+    spoil: tuple[int, ...] = ()
 
     @property
     def call(self) -> Call:
@@ -119,7 +134,7 @@ class Case:
         self.problem, self.g, self.operands = problem, problem.geometry, problem.operands
         self._arithmetic, self.offered, self.claims = arithmetic, offered, claims
         self._answer = answer
-        self._known: dict[Any, Answer | Raised | NotOffered | TimedOut] = {}
+        self._known: dict[Any, Answer | Refused] = {}
 
     def has(self, quantity: str) -> bool:
         """Is the quantity offered, and does this geometry have it?"""
@@ -181,6 +196,7 @@ class Case:
         *,
         memory: str | None = None,
         again: int = 0,
+        spoil: tuple[int, ...] = (),
         **changes: Any,
     ) -> Array:
         """A quantity of a variant: another geometry, memory layout, or other operands (`x=`, `w=`, `b=`, `delta=`).
@@ -190,7 +206,7 @@ class Case:
         Raises:
             Misshapen: it has not the size that the geometry gives.
         """
-        result = self.call(quantity, g, memory=memory, again=again, **changes).arrays[quantity]
+        result = self.call(quantity, g, memory=memory, again=again, spoil=spoil, **changes).arrays[quantity]
         right = shape_of(g or self.g, quantity) or ()
         if result.shape != right:
             raise Misshapen(quantity, result.shape, right)
@@ -207,9 +223,13 @@ class Case:
         *,
         memory: str | None = None,
         again: int = 0,
+        spoil: tuple[int, ...] = (),
         **changes: Any,
     ) -> Answer:
-        """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew."""
+        """The whole answer of which `quantity` is a part; `again` other than 0 makes the same call anew.
+
+        spoil: numbers of elements of blocks of fresh memory that shall have held NaN before.
+        """
         if CALL_OF[quantity].operation:
             return self._further(CALL_OF[quantity], memory, again, changes)
         backward = quantity != "y"
@@ -222,6 +242,7 @@ class Case:
             operands=self.operands.replace(**changes) if changes else self.operands,
             memory=memory or self._memory(changes),
             backward=backward,
+            spoil=spoil,
         )
         key = (question.geometry, question.memory, question.backward, again, _content(changes))
         if key not in self._known:
@@ -249,12 +270,12 @@ class Case:
         return _given(self._known[backward])
 
     def refusal(self, *, backward: bool, **changes: Any) -> Raised | NotOffered | None:
-        """The refusal that answers impossible operands; None if they were accepted."""
+        """The refusal that answers impossible operands; None if they were accepted.  To die, or hang, is no refusal."""
         operands = self.operands.replace(**changes)
         answer = self._put(
             Question(geometry=self.g, operands=operands, memory=self._memory(changes), backward=backward)
         )
-        if isinstance(answer, TimedOut):
+        if isinstance(answer, TimedOut | Died | AdapterBroken):
             raise answer
         return None if isinstance(answer, Answer) else answer
 
@@ -262,10 +283,10 @@ class Case:
         """The problem's layout; but only the problem's own operands can be relied on to repeat one item."""
         return "c" if changes and self.problem.memory == "broadcast" else self.problem.memory
 
-    def _put(self, question: Question) -> Answer | Raised | NotOffered | TimedOut:
+    def _put(self, question: Question) -> Answer | Refused:
         try:
             return self._answer(question)
-        except (Raised, NotOffered, TimedOut) as refusal:
+        except (Raised, NotOffered, TimedOut, AdapterBroken) as refusal:
             return refusal
 
 
@@ -274,7 +295,7 @@ def named(operand: str, value: Array) -> dict[str, Any]:
     return {operand: value}
 
 
-def _given(known: Answer | Raised | NotOffered | TimedOut) -> Answer:
+def _given(known: Answer | Refused) -> Answer:
     if isinstance(known, Answer):
         return known
     raise known

@@ -108,22 +108,19 @@ def all_written(case: Case) -> Iterator[Evidence]:
         return
     for part in (case.offers[: case.has("y")], case.offers[case.has("y") :]):
         own = {q: case.settled(q, case[q]) for q in part}
-        poison(case, *part)
+        spoil = sizes(case, *part)
         for q in part:
             yield identical(
-                q, case.settled(q, case.ask(q, again=3)), own[q], f"{q} when fresh memory held NaN"
+                q,
+                case.settled(q, case.ask(q, again=3, spoil=spoil)),
+                own[q],
+                f"{q} when fresh memory held NaN",
             )
 
 
-def poison(case: Case, *quantities: str) -> None:
-    """Leave NaN in memory that the next allocations of these results' sizes are likely to get.
-
-    Allocators hand freed blocks out again by size; the call's own copies of operands take some, so there are many.
-    """
-    sizes = {math.prod(case.g.shape_of(q) or ()) for q in quantities}
-    dtypes = (case.problem.format.numpy, np.float64)
-    spoiled = [np.full(size, np.nan, dtype) for size in sizes for dtype in dtypes for _ in range(24)]
-    spoiled.clear()
+def sizes(case: Case, *quantities: str) -> tuple[int, ...]:
+    """The numbers of elements of some results: of blocks to be spoiled, so that the next results may get them."""
+    return tuple(sorted({math.prod(case.g.shape_of(q) or ()) for q in quantities}))
 
 
 @clause(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
 from conformance.oracle.network import NetworkExpectation, Pass
 from conformance.problem.network import KINKED, Network, NetworkLayer, NetworkOperands, NetworkProblem
@@ -120,7 +121,7 @@ class NetworkCase:
         if key not in self._known:
             try:
                 self._known[key] = self._answer(question)
-            except (Raised, NotOffered, TimedOut) as refusal:
+            except (Raised, NotOffered, TimedOut, AdapterBroken) as refusal:
                 self._known[key] = refusal
         known = self._known[key]
         if isinstance(known, Exception):

@@ -621,8 +621,9 @@ class Heap:
     def __init__(self) -> None:
         self.spoiled: dict[str, int] = {}
 
-    def poison(self, case: Case, *quantities: str) -> None:
+    def sizes(self, case: Case, *quantities: str) -> tuple[int, ...]:
         self.spoiled |= dict.fromkeys(quantities or case.offers, 3)
+        return ()
 
     def held(self, q: str) -> float:
         self.spoiled[q] = self.spoiled.get(q, 0) - 1
@@ -722,7 +723,7 @@ def test_what_is_measured_fails_no_mistake(id: str, right: Right, case_of: Calla
 @pytest.fixture(autouse=True)
 def heap(monkeypatch: pytest.MonkeyPatch) -> None:
     HEAP.spoiled.clear()
-    monkeypatch.setattr(hygiene, "poison", HEAP.poison)
+    monkeypatch.setattr(hygiene, "sizes", HEAP.sizes)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=str)
