@@ -4,14 +4,6 @@
 
 1;  % a script
 
-function y = valid (a, k)
-  y = convolved (a, k, "valid");
-end
-
-function y = full (a, k)
-  y = convolved (a, k, "full");
-end
-
 function y = convolved (a, k, shape)
   if ndims (a) > 2 || ndims (k) > 2
     y = convn (a, k, shape);
@@ -36,7 +28,7 @@ function y = forward (g, x, w, b)
     [m, c, k] = deal (num2cell (pair){:});
     K = slid (g, w, m, k);
     for n = 1:g.batch
-      Y = valid (readable (g, x, n, c), K);
+      Y = convolved (readable (g, x, n, c), K, "valid");
       y(n, m, :) += reshape (Y(every (g.stride, size (Y)){:}), 1, 1, []);
     end
   end
@@ -57,8 +49,8 @@ function [dx, dw, db] = backward (g, x, w, b, delta)
     K = slid (g, w, m, k);
     for n = 1:g.batch
       D = stuffed (reshape (delta(n, m, :), [g.output, 1]), g.stride);
-      dx(n, c, :) += unread (g, full (D, rot180 (K)));
-      dK = valid (rot180 (readable (g, x, n, c)), D);
+      dx(n, c, :) += unread (g, convolved (D, rot180 (K), "full"));
+      dK = convolved (rot180 (readable (g, x, n, c)), D, "valid");
       dw(m, k, :) += turned (g, dK(every (g.dilation, size (dK)){:}))(:)';
     end
   end
@@ -99,7 +91,7 @@ end
 
 % step - 1 zeros between elements that are neighbours along an axis.
 function all = stuffed (a, step)
-  sizes = size (a)(1:end);
+  sizes = size (a);
   sizes(end + 1 : numel (step)) = 1;
   step(end + 1 : numel (sizes)) = 1;
   all = zeros ((sizes - 1) .* step + 1, class (a));

@@ -297,15 +297,14 @@ function told(error) {
 }
 
 function hello(adapter, { protocol, route, shared }) {
-  const { name, versions = {}, routes = {}, language = "JavaScript" } = adapter;
+  const { name, versions = {}, routes = {}, language = `Node ${process.versions.node}` } = adapter;
   if (protocol !== 1) throw new AdapterFault(`${name} speaks version 1 of the protocol, not ${protocol}`);
   if (route && !Object.hasOwn(routes, route)) throw new AdapterFault(`${name} has no route ${route}; it has ${Object.keys(routes)}`);
   adapter.route = route || (Object.keys(routes)[0] ?? "");
   const capabilities = { memories: ["c"], ...adapter.capabilities };
   const conditional = "unsupported" in adapter;
-  const all = { node: process.versions.node, ...versions };
   const can = { conditional, spoils: false, shared: shared !== null };
-  return { answer: "hello", protocol, name, versions: all, language, routes, capabilities, ...can };
+  return { answer: "hello", protocol, name, versions, language, routes, capabilities, ...can };
 }
 
 async function computed(adapter, request, operands, late) {

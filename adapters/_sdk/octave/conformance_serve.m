@@ -26,7 +26,7 @@
 function conformance_serve (adapter)
   [in, out] = moved ();
   sigterm_dumps_octave_core (false);
-  while ischar (text = fgetl (in))
+  while ! isempty (text = line (in))
     request = jsondecode (text);
     blob = fread (in, request.bytes, "uint8=>uint8");
     if numel (blob) != request.bytes
@@ -57,6 +57,12 @@ function [in, out] = moved ()
   end
   dup2 (fopen ("/dev/null", "rb"), stdin);
   dup2 (stderr, stdout);
+end
+
+% The next line; empty at the end of the input.  fgetl would wait for a character of the line behind it.
+function text = line (in)
+  text = fscanf (in, "%[^\n]", 1);
+  fread (in, 1);
 end
 
 function [answer, tensors] = answered (adapter, request, operands)
@@ -109,9 +115,8 @@ function answer = hello (adapter)
       can.(name{1}) = listed (can.(name{1}));
     end
   end
-  versions = of (adapter, "versions", struct ());
-  versions.octave = OCTAVE_VERSION;
-  answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, "versions", versions, "language", "Octave", ...
+  answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, ...
+                   "versions", of (adapter, "versions", struct ()), "language", ["Octave ", OCTAVE_VERSION], ...
                    "routes", of (adapter, "routes", struct ()), "capabilities", can, ...
                    "conditional", isfield (adapter, "unsupported"), "spoils", false, "shared", false);
 end
