@@ -96,6 +96,7 @@ def claims_more_than_it_shares(seq: int) -> None:
 def a_nonsense_blob(seq: int) -> None:
     line = b'{"answer":"tensors","seq":%d,"modified":[],"aliased":[],"where":"pipe","bytes":16}\n'
     os.write(OUT, line % seq + b"\xff" * 16)
+    time.sleep(600)
 
 
 def another_seq(seq: int) -> None:

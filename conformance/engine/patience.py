@@ -29,7 +29,7 @@ class Patience:
         """The judgements of one problem, counted."""
         seen = list(judgements)
         lost = {j.clause: j for j in seen if j.lost}
-        self._lost.update(lost)
+        self._lost.update(lost.keys())
         self._last |= lost
         return seen
 
