@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from conformance import __version__
+from conformance import __version__, cli_adapters
 from conformance.errors import ConformanceError, NotationError
 from conformance.escape import terminal
+from conformance.say import say
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
@@ -30,11 +31,6 @@ __all__ = ["main"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def _say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """The only door to a terminal: whoever wrote the text, it gives no orders there."""
-    click.echo(terminal(text, keep="\n\t"), err=err, nl=nl)
-
-
 class _Commands(click.Group):
     """Errors of ours end in one sentence and their exit code, never in a traceback."""
 
@@ -42,14 +38,14 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConformanceError as error:
-            _say(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
+            say(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
             sys.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  (the last door: a traceback of ours helps no user)
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-            _say(f"conformance: {told} [{_FAULT['harness']}]", err=True)
+            say(f"conformance: {told} [{_FAULT['harness']}]", err=True)
             sys.exit(3)
 
 
@@ -131,7 +127,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
     else:
         with contextlib.ExitStack() as stack:
             runs = _runs(asked, how, done, stack)
-            writes: list[Callable[[str], None]] = [_say] if as_json else []
+            writes: list[Callable[[str], None]] = [say] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
             writer = Writer(runs, profile=asked["profile"], only=asked["only"], to=writes)
@@ -143,7 +139,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
         if out:
             write_markdown(report, out)
     if not as_json or (done and done.ended):
-        _say(rendered(report), nl=False)
+        say(rendered(report), nl=False)
     sys.exit(report.exit_code())
 
 
@@ -236,90 +232,6 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
             yield event
 
 
-@main.command("list")
-def list_adapters() -> None:
-    """The bundled adapters, their routes, and whether an environment is made."""
-    from tabulate import tabulate
-
-    from conformance.adapter.environment import found
-    from conformance.adapter.manifest import bundled
-
-    rows = [
-        (
-            m.name,
-            m.language,
-            ("made" if found(m) else "not made") if m.isolated else "none needed",
-            ", ".join(m.routes),
-            m.summary,
-        )
-        for m in bundled().values()
-    ]
-    headers = ("adapter", "language", "environment", "routes", "what it asks")
-    _say(tabulate(rows, headers=headers, tablefmt="simple"))
-
-
-@main.group()
-def env() -> None:
-    """Environments of adapters: what they need to run, each in a folder of its own.
-
-    They lie in the user's cache folder, or in that which the variable CONFORMANCE_CACHE names.
-    """
-
-
-@env.command("create")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
-    "--here", "in_place", is_flag=True, help="install Python packages where conformance runs, instead"
-)
-def env_create(names: tuple[str, ...], *, in_place: bool) -> None:
-    """Make the environment of a bundled adapter, or of a folder with an adapter.toml; what is there stays as it is.
-
-    Exit codes: 0 it is there; 2 no such adapter; 3 it cannot be made.
-    """
-    from conformance.adapter.environment import create, here
-    from conformance.adapter.manifest import named
-
-    manifests = [named(name) for name in dict.fromkeys(names)]
-    strange = [m for m in manifests if in_place and m.language != "python"]
-    if strange:
-        raise click.UsageError(
-            f"--here is for adapters in Python: {strange[0].name} is in {strange[0].language}"
-        )
-    for manifest in manifests:
-        (here if in_place else create)(manifest, say=lambda line: _say(line, err=True))
-
-
-@env.command("list")
-def env_list() -> None:
-    """The environments that are made, and whether a bundled adapter uses them as it is now."""
-    from tabulate import tabulate
-
-    from conformance.adapter.environment import listed, place
-    from conformance.adapter.manifest import bundled
-
-    used = {place(m) for m in bundled().values()}
-    rows = [
-        (
-            folder.name.rpartition("-")[0],
-            "current" if folder in used else "former, or of a folder",
-            str(folder),
-        )
-        for folder in listed()
-    ]
-    _say(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
-
-
-@env.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def env_remove(names: tuple[str, ...]) -> None:
-    """Delete all environments of adapters, former ones too; exit code 2 if one has none."""
-    from conformance.adapter.environment import remove
-
-    for name in dict.fromkeys(names):
-        for folder in remove(name):
-            _say(f"{name}: deleted, {folder}", err=True)
-
-
 @main.command()
 @click.argument("clause", default="*", metavar="[ID]")
 def spec(clause: str) -> None:
@@ -327,48 +239,7 @@ def spec(clause: str) -> None:
     from conformance.spec import matching
     from conformance.spec.document import described
 
-    _say("\n\n".join(described(c) for c in matching(clause)))
-
-
-@main.command()
-@click.argument("adapter", metavar="ADAPTER")
-def doctor(adapter: str) -> None:
-    """Is an adapter wired rightly?  Exit code 3 if it is not."""
-    from conformance.adapter.connect import connect
-    from conformance.adapter.doctor import examine
-
-    sound = True
-    for remark in examine(connect(adapter)):
-        _say(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {terminal(remark.text)}")
-        sound &= remark.ok
-    sys.exit(0 if sound else 3)
-
-
-@main.command()
-@click.argument("adapter", metavar="ADAPTER")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object an observation")
-def probe(adapter: str, *, as_json: bool) -> None:
-    """What kind of arithmetic is it?  Inferred from outside, with the evidence.
-
-    Exit codes: 0 it was probed, whatever was seen; 3 the adapter is broken.
-    """
-    import dataclasses
-    import json
-
-    from tabulate import tabulate
-
-    from conformance.adapter.connect import connect
-    from conformance.adapter.probe import probe as observed
-
-    seen = observed(connect(adapter))
-    if as_json:
-        for o in seen:
-            _say(json.dumps(dataclasses.asdict(o)))
-        return
-    headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
-    rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
-    widths = [None, None, None, 34, 20, 60]
-    _say(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
+    say("\n\n".join(described(c) for c in matching(clause)))
 
 
 def _layer(line: str) -> Problem:
@@ -392,7 +263,7 @@ def explain(line: str, adapter: str) -> None:
 
     problem = _layer(line)
     told = explained(connect(adapter), problem)
-    _say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
+    say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 
 
@@ -407,13 +278,13 @@ def repro(line: str, adapter: str) -> None:
     problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
-        _say(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
+        say(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
         sys.exit(0)
-    _say(made.source, nl=False)
+    say(made.source, nl=False)
     if not made.source:
-        _say(f"no script of one call shows it: {terminal(made.fault.said)}", err=True)
+        say(f"no script of one call shows it: {terminal(made.fault.said)}", err=True)
     elif not shows(made):
-        _say("this script, run alone, does not show the fault: it hangs on what came before", err=True)
+        say("this script, run alone, does not show the fault: it hangs on what came before", err=True)
     sys.exit(1)
 
 
@@ -430,7 +301,7 @@ def check(*, file: Path, timeout: float) -> None:
     """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""
     from conformance.learner.check import check as checked
 
-    sys.exit(checked(file, seconds=timeout, tell=lambda text: _say(f"{text}\n")))
+    sys.exit(checked(file, seconds=timeout, tell=lambda text: say(f"{text}\n")))
 
 
 @main.command()
@@ -460,5 +331,15 @@ def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) ->
     ) as tried:
         made = Power(trials=tuple(tried), seed=seed)
     written = report.as_json if as_json else report.as_markdown if markdown else report.rendered
-    _say(written(made), nl=False)
+    say(written(made), nl=False)
     sys.exit(1 if made.survivors else 0)
+
+
+for command in (
+    cli_adapters.list_adapters,
+    cli_adapters.env,
+    cli_adapters.doctor,
+    cli_adapters.new_adapter,
+    cli_adapters.probe,
+):
+    main.add_command(command)
