@@ -57,7 +57,7 @@ def test_a_run_goes_on_and_is_not_green(
 
 
 def test_what_kills_is_shrunk(invoke: Invoke, hostile: Callable[[str], str]) -> None:
-    large = "2d n3 c4 m2 i11x12 k3x2 s2x3 p1x1 seed=7"
+    large = "2d n3 c4 m2 i11x12 k3x2 s2x3 seed=7"
     said = invoke("run", hostile("exits"), "--problem", large, "--only", "FWD-2", "--json")
     (finding,) = [r for r in said.records if r["record"] == "finding"]
     assert finding["judgement"]["problem"].startswith(
@@ -85,7 +85,8 @@ def test_a_death_is_no_refusal(invoke: Invoke, adapter_file: Write) -> None:
         "mine.py",
         (
             "return self.layer(g, w, b).forward(x)",
-            "if x.shape[1] != g.channels:\n            import os; os._exit(1)\n        return self.layer(g, w, b).forward(x)",
+            "if x.shape[1] != g.channels:\n            import os; os._exit(1)\n"
+            "        return self.layer(g, w, b).forward(x)",
         ),
     )
     said = invoke("run", careless, "--problem", GOOD, "--only", "HYG-6", "--json")
@@ -152,9 +153,9 @@ def test_the_doctor_goes_through_a_conversation(invoke: Invoke, adapter_file: Wr
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        ("ls /", r"FAULT hello: .*\d+ bytes|FAULT hello: its standard output carries"),
-        ("false", "FAULT hello: the process ended: exited with status 1"),
-        ("cat", r"FAULT hello: a message without \"answer\""),
+        ("ls /", r"FAULT  hello: .*\d+ bytes|FAULT  hello: its standard output carries"),
+        ("false", "FAULT  hello: the process ended: exited with status 1"),
+        ("cat", r"FAULT  hello: a message without \"answer\""),
     ],
 )
 def test_the_doctor_says_in_words_what_is_wrong(program: str, said: str, invoke: Invoke) -> None:
