@@ -21,6 +21,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.adapter.local import Local
 from conformance.adapter.session import Session
 from conformance.engine.runner import case_of
 from conformance.escape import terminal
@@ -130,7 +131,8 @@ def _way(session: Session, seen: Fault) -> tuple[str, dict[str, Any]]:
     if session.folder and (session.folder / OWN).is_file():
         return OWN, {}
     method = "forward" if seen.quantity == "y" else "backward"
-    function = inlined(session.adapter, method, seen.problem.geometry)
+    here = isinstance(session.place, Local)  # a class of Python, whose source can be read
+    function = inlined(session.adapter, method, seen.problem.geometry) if here else None
     if function is not None:
         return "function.py.jinja", {"function": function}
     head, colon, route = session.name.partition(":")
