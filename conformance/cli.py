@@ -271,8 +271,7 @@ def explain(line: str, adapter: str) -> None:
             if isinstance(problem, NetworkProblem)
             else explained(session, problem)
         )
-    say(told or f"nothing to explain: {adapter} is right on {problem}
-", nl=False)
+    say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 
 
