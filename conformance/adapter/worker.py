@@ -45,6 +45,8 @@ LOOK = 0.05
 """Seconds between two looks at the memory of a process that computes."""
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL."""
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Unless the user says otherwise: threads that wait for the next call do not spin beside the process that asks."""
 LINUX = sys.platform == "linux"
 
 
@@ -64,7 +66,7 @@ class Command:
     def environ(self) -> dict[str, str]:
         """All variables of the process."""
         inherited = {name: value for name, value in os.environ.items() if name not in self.without}
-        return {**inherited, **self.variables}
+        return {**QUIET, **inherited, **self.variables}
 
 
 class Dead(Exception):  # noqa: N818  (a record of what happened)

@@ -134,7 +134,7 @@ def _way(session: Session, seen: Fault) -> tuple[str, dict[str, Any]]:
     method = "forward" if seen.quantity == "y" else "backward"
     if not isinstance(session.place, Local):
         raise UserError(
-            f"{session.name} is not in Python, and no {OWN} lies in its folder: there is no script to write; explain shows it"
+            f"{session.name} is not in Python, and no {OWN} lies in its folder: explain shows what is wrong"
         )
     function = inlined(session.adapter, method, seen.problem.geometry)
     if function is not None:
