@@ -59,6 +59,7 @@ class Conversation:
     def __init__(self, program: Path, route: str = "") -> None:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen([program], stdin=pipe, stdout=pipe, stderr=pipe)
+        self.ended: tuple[int, bytes] | None = None
         self.hello = self.ask({"op": "hello", "protocol": 1, "route": route, "shared": None})[0]
 
     def send(self, raw: bytes) -> None:
@@ -67,7 +68,7 @@ class Conversation:
         self._process.stdin.flush()
 
     def ask(self, request: dict[str, Any], blob: bytes = b"") -> tuple[dict[str, Any], bytes]:
-        """(answer, its blob)"""
+        """Its answer and the blob of that."""
         line = json.dumps({"seq": 0, "bytes": len(blob), **request}, ensure_ascii=False)
         self.send(line.encode() + b"\n" + blob)
         return self.read()
@@ -78,16 +79,18 @@ class Conversation:
         return answer, self._process.stdout.read(answer["bytes"])
 
     def call(self, op: str, tensors: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(answer, its tensors)"""
+        """The answer and its tensors."""
         answer, found = self.ask({"op": op, "where": "pipe", **fields}, blob_of(tensors))
         return answer, tensors_of(found) if found else {}
 
     def finish(self) -> tuple[int, bytes]:
         """(exit status, standard error) when the input ends; no sanitizer has reported anything."""
-        left, said = self._process.communicate(timeout=60)
-        assert left == b""
-        assert not any(word in said for word in REPORTED), said.decode()
-        return self._process.returncode, said
+        if self.ended is None:
+            left, said = self._process.communicate(timeout=60)
+            self.ended = self._process.returncode, said
+            assert left == b""
+            assert not any(word in said for word in REPORTED), said.decode()
+        return self.ended
 
 
 def blob_of(tensors: dict[str, Any]) -> bytes:

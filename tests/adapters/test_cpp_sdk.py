@@ -1,10 +1,10 @@
-"""The C++ SDK: what it tells and is told, bit for bit, under the address and undefined-behaviour sanitizers; and the template."""
+"""The C++ SDK under the sanitizers: what it tells and is told, bit for bit; and the template."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from adapter_checks import computed, definition
+from adapter_checks import Bare, computed, definition
 from conformance import Geometry, Problem
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
@@ -23,9 +23,13 @@ from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
 from cpp_programs import ADAPTERS, SANITIZED, SDK, SOURCES, WARNINGS, Conversation, blob_of, built, once, run
 
+Array = np.ndarray[Any, Any]
+Start = Callable[..., Conversation]
+
 GEOMETRY = as_geometry(Geometry(size=(3,), kernel=(2,)))
 LAYER = {"geometry": GEOMETRY, "dtype": "float32", "memory": "c", "spoil": []}
 X, W, DELTA = (np.arange(1, 1 + n, dtype=np.float32).reshape(1, 1, n) for n in (3, 2, 2))
+MISTYPED = "data<T>() of a tensor of float32 asks for another type"
 LARGE = Geometry(size=(300, 400), kernel=(2, 2))
 
 
@@ -51,11 +55,21 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def talk(strange: Path) -> Iterator[Conversation]:
-    """With the route echo; it ends well."""
-    conversation = Conversation(strange)
+def start(strange: Path) -> Iterator[Start]:
+    """Starts it on a route; what a test has not ended ends well."""
+    started: list[Conversation] = []
+
+    def conversation(route: str = "echo") -> Conversation:
+        started.append(Conversation(strange, route))
+        return started[-1]
+
     yield conversation
-    assert conversation.finish()[0] == 0
+    assert all(c.ended or c.finish()[0] == 0 for c in started)
+
+
+@pytest.fixture
+def talk(start: Start) -> Conversation:
+    return start()
 
 
 def test_compiles_without_a_warning(strange: Path) -> None:
@@ -68,7 +82,7 @@ def test_hello_is_a_message_of_the_protocol_and_declares_all(talk: Conversation)
     can = capabilities_of(hello["capabilities"])
     assert hello["versions"]["printed"] == "yes"
     assert hello["routes"]["throws"] == 'a "text" with\nlines'
-    assert list(hello["routes"])[0] == "echo"
+    assert next(iter(hello["routes"])) == "echo"
     assert (hello["conditional"], hello["spoils"], hello["shared"]) == (True, True, False)
     assert can.ranks == {1, 2, 3}
     assert can.memories == {"c"}
@@ -76,11 +90,14 @@ def test_hello_is_a_message_of_the_protocol_and_declares_all(talk: Conversation)
     assert can.network.step
     narrow = can.arithmetic_of("f16")
     assert narrow is not None
-    assert str(narrow["y"]) == "accumulates in f32, stores partial sums in f16, flushes subnormals to zero, winograd F(2, k)"
+    assert (
+        str(narrow["y"])
+        == "accumulates in f32, stores partial sums in f16, flushes subnormals to zero, winograd F(2, k)"
+    )
 
 
-def test_what_is_printed_before_main_and_later_is_no_message(strange: Path) -> None:
-    conversation = Conversation(strange, "prints")
+def test_what_is_printed_before_main_and_later_is_no_message(start: Start) -> None:
+    conversation = start("prints")
     assert conversation.call("forward", {"x": X, "w": W}, **LAYER)[0]["answer"] == "tensors"
     status, said = conversation.finish()
     assert status == 0
@@ -88,22 +105,23 @@ def test_what_is_printed_before_main_and_later_is_no_message(strange: Path) -> N
         assert noise in said
 
 
-def test_an_unknown_route_is_the_users_mistake(strange: Path) -> None:
-    answer = Conversation(strange, "nowhere").hello
+def test_an_unknown_route_is_the_users_mistake(start: Start) -> None:
+    answer = start("nowhere").hello
     assert (answer["answer"], answer["type"]) == ("error", "AdapterNotFound")
     assert answer["text"] == "strange has no route 'nowhere'"
 
 
-def test_bye_ends_it(strange: Path) -> None:
-    conversation = Conversation(strange)
+def test_bye_ends_it(start: Start) -> None:
+    conversation = start()
     assert conversation.ask({"op": "bye", "seq": 9}) == ({"answer": "bye", "seq": 9, "bytes": 0}, b"")
-    assert conversation.finish()[0] == 0
 
 
 # ---- calls ----
 def test_operands_and_results_pass_unchanged(talk: Conversation) -> None:
     for dtype in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16):
-        operands = {name: a.astype(dtype) for name, a in {"x": X, "w": W, "delta": DELTA, "b": X[0, 0]}.items()}
+        operands = {
+            name: a.astype(dtype) for name, a in {"x": X, "w": W, "delta": DELTA, "b": X[0, 0]}.items()
+        }
         answer, found = talk.call("backward", operands, **LAYER)
         assert answer["modified"] == answer["aliased"] == []
         assert list(found) == ["dx", "dw", "db"]
@@ -151,33 +169,31 @@ def test_networks(talk: Conversation) -> None:
     [
         ("throws", ("error", "implementation", "std::range_error", "no good: \ufffd\xe9 \x01")),
         ("throws-int", ("error", "implementation", "int", "thrown, and no std::exception")),
-        ("mistypes", ("error", "adapter", "conformance::AdapterFault", "data<T>() of a tensor of float32 asks for another type")),
+        ("mistypes", ("error", "adapter", "conformance::AdapterFault", MISTYPED)),
         ("refuses", ("unsupported", None, None, None)),
     ],
 )  # fmt: skip
-def test_exceptions_are_answers(strange: Path, route: str, answer: tuple[Any, ...]) -> None:
-    conversation = Conversation(strange, route)
+def test_exceptions_are_answers(start: Start, route: str, answer: tuple[Any, ...]) -> None:
+    conversation = start(route)
     for _ in range(2):
         got, _ = conversation.call("forward", {"x": X, "w": W}, **LAYER)
         answer_of(json.dumps(got).encode())
         assert tuple(got.get(key) for key in ("answer", "fault", "type", "text")) == answer
-    assert conversation.finish()[0] == 0
 
 
-def test_changed_operands_are_named(strange: Path) -> None:
-    conversation = Conversation(strange, "modifies")
+def test_changed_operands_are_named(start: Start) -> None:
+    conversation = start("modifies")
     assert conversation.call("forward", {"x": X, "w": W}, **LAYER)[0]["modified"] == ["x"]
     layers = [{"geometry": GEOMETRY, "activation": "relu", "slope": 0}]
     fields = {"network": {"layers": layers, "cost": "quadratic"}, "dtype": "float32", "rate": 0.5}
     assert conversation.call("step", {"x": X, "target": X, "w1": W}, **fields)[0]["modified"] == ["w1"]
-    assert conversation.finish()[0] == 0
 
 
-def test_what_is_not_written_is_nan_and_shapes_can_be_checked(strange: Path) -> None:
+def test_what_is_not_written_is_nan_and_shapes_can_be_checked(start: Start) -> None:
     for dtype in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16):
-        _, found = Conversation(strange, "unwritten").call("forward", {"x": X.astype(dtype), "w": W}, **LAYER)
+        _, found = start("unwritten").call("forward", {"x": X.astype(dtype), "w": W}, **LAYER)
         assert np.isnan(found["y"].astype(np.float64)).all()
-    checks = Conversation(strange, "checks")
+    checks = start("checks")
     answer, _ = checks.call("forward", {"x": X, "w": X}, **LAYER)
     assert answer["text"] == "w has shape (1, 1, 3), but this geometry needs (1, 1, 2)"
     assert answer["fault"] == "implementation"
@@ -191,16 +207,20 @@ def test_rules(talk: Conversation) -> None:
     assert talk.ask({**asked, "geometry": grouped})[0]["reason"] == "groups in float16"
     assert talk.ask({"op": "tomorrow"}, blob_of({"x": X, "w": W}))[0]["answer"] == "error"  # no geometry
     assert talk.call("tomorrow", {"x": X, "w": W}, **LAYER)[0]["answer"] == "unsupported"
-    assert talk.call("forward", {"x": X, "w": W}, **(LAYER | {"memory": "fortran"}))[0]["answer"] == "unsupported"
-    assert talk.call("forward", {"x": X, "w": W}, **(LAYER | {"spoil": [0, 3, 10**6]}))[0]["answer"] == "tensors"
+    assert (
+        talk.call("forward", {"x": X, "w": W}, **(LAYER | {"memory": "fortran"}))[0]["answer"]
+        == "unsupported"
+    )
+    assert (
+        talk.call("forward", {"x": X, "w": W}, **(LAYER | {"spoil": [0, 3, 10**6]}))[0]["answer"] == "tensors"
+    )
 
 
 def test_large_tensors_go_through_shared_memory(strange: Path) -> None:
     place = Remote(Command(args=(str(strange),)), "strange", time_limit=60)
     x, w = np.random.default_rng(1).random(LARGE.x_shape), np.ones(LARGE.w_shape)
     for scale in (1, 2, 0.5):
-        session = Session(place, "strange")
-        got = computed(_Bare(session), LARGE, x=x * scale, w=w, delta=np.ones(LARGE.y_shape))
+        got = computed(Bare(place), LARGE, x=x * scale, w=w, delta=np.ones(LARGE.y_shape))
         np.testing.assert_array_equal(got["y"], x * scale)
         np.testing.assert_array_equal(got["dx"], x * scale)
     place.close()
@@ -237,8 +257,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_line_that_breaks_the_rules_ends_it_with_a_sentence(strange: Path, name: str) -> None:
-    conversation = Conversation(strange)
+def test_a_line_that_breaks_the_rules_ends_it_with_a_sentence(start: Start, name: str) -> None:
+    conversation = start()
     conversation.send(BROKEN[name] + b"\n")
     status, said = conversation.finish()
     assert status == 2
@@ -246,8 +266,8 @@ def test_a_line_that_breaks_the_rules_ends_it_with_a_sentence(strange: Path, nam
 
 
 @pytest.mark.parametrize("sent", [b'{"op":"by', b'{"op":"bye","seq":1,"bytes":9007199254740991}\n123'])
-def test_an_input_that_ends_within_a_message(strange: Path, sent: bytes) -> None:
-    conversation = Conversation(strange)
+def test_an_input_that_ends_within_a_message(start: Start, sent: bytes) -> None:
+    conversation = start()
     conversation.send(sent)
     status, said = conversation.finish()
     assert status == 2
@@ -255,7 +275,9 @@ def test_an_input_that_ends_within_a_message(strange: Path, sent: bytes) -> None
 
 
 def test_escapes_are_understood(talk: Conversation) -> None:
-    talk.send(b' { "op" : "\\u0062\\u0079e" , "seq":1e1,"bytes":0, "more":["\\ud83d\\ude00",{},[],null,true,-0.5e-3] } \n')
+    talk.send(
+        b' { "op" : "\\u0062\\u0079e" , "seq":1e1,"bytes":0, "more":["\\ud83d\\ude00",{},[],null,true,-0.5e-3] } \n'
+    )
     assert talk.read()[0] == {"answer": "bye", "seq": 10, "bytes": 0}
 
 
@@ -308,9 +330,13 @@ def test_a_blob_that_breaks_the_rules_is_answered_with_an_error(talk: Conversati
         {"geometry": {}},
     ],
 )
-def test_fields_that_break_the_rules_are_answered_with_an_error(talk: Conversation, change: dict[str, Any]) -> None:
+def test_fields_that_break_the_rules_are_answered_with_an_error(
+    talk: Conversation, change: dict[str, Any]
+) -> None:
     blob = b"" if "where" in change else blob_of({"x": X, "w": W})
-    answer, _ = talk.ask({"op": "forward", "where": "pipe", **LAYER, **change, "bytes": max(len(blob), 1)}, blob or b"")
+    answer, _ = talk.ask(
+        {"op": "forward", "where": "pipe", **LAYER, **change, "bytes": max(len(blob), 1)}, blob or b""
+    )
     assert (answer["answer"], answer["fault"]) == ("error", "adapter")
 
 
@@ -319,8 +345,12 @@ def test_whatever_a_blob_holds_it_answers(talk: Conversation) -> None:
     for _ in range(300):
         blob = bytearray(whole)
         for _ in range(drawn.randint(1, 4)):
-            blob[drawn.randrange(len(blob))] = drawn.choice(b'{}[]":,0189-e\x00\xff') if drawn.random() < 0.8 else 7
-        answer, _ = talk.ask({"op": "forward", "where": "pipe", **LAYER}, bytes(blob[: drawn.choice([None, len(blob) - 1])]))
+            blob[drawn.randrange(len(blob))] = (
+                drawn.choice(b'{}[]":,0189-e\x00\xff') if drawn.random() < 0.8 else 7
+            )
+        answer, _ = talk.ask(
+            {"op": "forward", "where": "pipe", **LAYER}, bytes(blob[: drawn.choice([None, len(blob) - 1])])
+        )
         assert answer["answer"] in ("tensors", "error")
 
 
@@ -328,21 +358,18 @@ def test_whatever_a_blob_holds_it_answers(talk: Conversation) -> None:
 NARROW = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
 
 
-def _converted(program: Path, route: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    conversation = Conversation(program, route)
-    found = conversation.call("forward", {"x": values, "w": W}, **LAYER)[1]["y"].copy()
-    assert conversation.finish()[0] == 0
-    return found
+def _converted(start: Start, route: str, values: Array) -> Array:
+    return start(route).call("forward", {"x": values, "w": W}, **LAYER)[1]["y"]
 
 
 @pytest.mark.parametrize("route", NARROW)
-def test_all_patterns_of_16_bits_are_widened(strange: Path, route: str) -> None:
+def test_all_patterns_of_16_bits_are_widened(start: Start, route: str) -> None:
     patterns = np.arange(2**16, dtype=np.uint16).view(NARROW[route])
-    _same(_converted(strange, route, patterns), patterns.astype(np.float32), np.uint32)
+    _same(_converted(start, route, patterns), patterns.astype(np.float32), np.uint32)
 
 
 @pytest.mark.parametrize("route", NARROW)
-def test_narrowing_rounds_to_nearest_even_at_and_about_every_pattern(strange: Path, route: str) -> None:
+def test_narrowing_rounds_to_nearest_even_at_and_about_every_pattern(start: Start, route: str) -> None:
     with np.errstate(all="ignore"):
         at = np.arange(2**16, dtype=np.uint16).view(NARROW[route]).astype(np.float32)
         bits = at.view(np.uint32).astype(np.uint64)
@@ -351,10 +378,10 @@ def test_narrowing_rounds_to_nearest_even_at_and_about_every_pattern(strange: Pa
         tiny = np.ldexp(np.arange(2**14, dtype=np.float32), -26)  # between the subnormals of float16
         values = np.concatenate([np.array(about).astype(np.uint32).ravel().view(np.float32), tiny, -tiny])
         right = values.astype(NARROW[route])
-    _same(_converted(strange, route, values), right, np.uint16)
+    _same(_converted(start, route, values), right, np.uint16)
 
 
-def _same(got: np.ndarray[Any, Any], right: np.ndarray[Any, Any], words: type) -> None:
+def _same(got: Array, right: Array, words: type) -> None:
     """The same bits; of a NaN, the same sign."""
     assert got.dtype == right.dtype
     nan = np.isnan(right)
@@ -364,24 +391,6 @@ def _same(got: np.ndarray[Any, Any], right: np.ndarray[Any, Any], words: type) -
 
 
 # ---- the template ----
-class _Bare:
-    """A session's answers, called as an adapter's methods are."""
-
-    def __init__(self, session: Session) -> None:
-        self.capabilities, self._place = session.capabilities, session.place
-
-    def forward(self, g: Geometry, x: Any, w: Any, b: Any) -> Any:
-        return self._call("forward", g, x=x, w=w, b=b)[0]
-
-    def backward(self, g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> Any:
-        return self._call("backward", g, x=x, w=w, b=b, delta=delta)
-
-    def _call(self, method: str, g: Geometry, **operands: Any) -> Any:
-        from conformance.adapter.place import Call
-
-        return self._place.call(Call(method=method, geometry=g, operands=operands)).results
-
-
 @pytest.fixture(scope="module")
 def loops(template: Path) -> Iterator[Session]:
     place = Remote(Command(args=(str(template),)), "template", time_limit=60)
@@ -402,14 +411,14 @@ def loops(template: Path) -> Iterator[Session]:
 def test_the_template_computes_the_definition(loops: Session, line: str, dtype: str) -> None:
     problem = Problem.parse(f"{line} {dtype}")
     g, o = problem.geometry, problem.operands
-    got = computed(_Bare(loops), g, x=o.x, w=o.w, b=o.b, delta=o.delta)
+    got = computed(Bare(loops.place), g, x=o.x, w=o.w, b=o.b, delta=o.delta)
     for name, right in definition(g, o.x, o.w, o.b, o.delta).items():
         np.testing.assert_array_equal(got[name], right)
 
 
 @pytest.mark.slow
 def test_the_template_conforms(loops: Session) -> None:
-    judged = [e for e in Run(loops, PROFILES["quick"]).events() if isinstance(e, Judgement)]
+    judged = [e for e in Run(loops, PROFILES["quick"], dtype="f32").events() if isinstance(e, Judgement)]
     assert not [j for j in judged if j.status.failed]
     passed = {j.clause for j in judged if j.status is Status.PASS}
     assert passed >= {"FWD-1", "DEL-1", "WGT-1", "BIA-1", "NUM-2", "NUM-4", "HYG-5", "HYG-6", "HYG-7"}
