@@ -1,8 +1,8 @@
 """What can go wrong, and whose fault it is.
 
-The story of a run: the *user* names adapters and problems; the *adapter* is imported and wired to an implementation;
-the *implementation* computes y, dx, dw and db; the *harness* draws problems, knows what is right, and reports.  Each
-step has its own class of error, because the first question after any failure is who has to mend it:
+The story of a run: the *user* names adapters and problems; the *adapter* is prepared, imported and wired to an
+implementation; the *implementation* computes y, dx, dw and db; the *harness* draws problems, knows what is right, and
+reports.  Each step has its own class of error, because the first question after any failure is who has to mend it:
 
 ========  ==============================================  =======================================  =========
 step      what may go wrong                               error                                    exit code
@@ -10,6 +10,8 @@ step      what may go wrong                               error                 
 ask       impossible geometry, a line that does not       `GeometryError` `NotationError`          2
           parse, an unknown name, a folder that cannot    `AdapterNotFound` `OutputError`
           be written                                      `UnknownClause` `ReportError`
+prepare   no environment was made for the adapter, or     `NoEnvironment`                          3
+          it cannot be: no such Python, a build fails
 connect   the adapter's file has a syntax error, an       `AdapterBroken`                          3
           import in it fails, it declares nonsense
 wire      results in the wrong order, layout or           `AdapterBroken`                          3
@@ -19,11 +21,16 @@ judge     the harness contradicts itself                  `HarnessError`        
 ========  ==============================================  =======================================  =========
 
 An error is a record first (its attributes), a text last (``str``): one sentence that says what was wrong, with the value.
+The value may be anybody's text: it is shown on one line, escaped, and cut if it is long.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
+
+from conformance.escape import brief, terminal
 
 __all__ = [
     "AdapterBroken",
@@ -31,12 +38,17 @@ __all__ = [
     "ConformanceError",
     "GeometryError",
     "HarnessError",
+    "NoEnvironment",
     "NotationError",
     "OutputError",
     "ReportError",
     "UnknownClause",
     "UserError",
+    "near",
 ]
+
+WIDTH = 400
+"""Characters of a problem line that are shown whole."""
 
 
 class ConformanceError(Exception):
@@ -44,6 +56,9 @@ class ConformanceError(Exception):
 
     fault: ClassVar[str] = "harness"
     exit_code: ClassVar[int] = 3
+
+    def __str__(self) -> str:
+        return terminal(brief(super().__str__()))
 
 
 class UserError(ConformanceError):
@@ -65,7 +80,12 @@ class NotationError(UserError, ValueError):
         self.reason, self.line, self.column = reason, line, column
 
     def __str__(self) -> str:
-        return f"{self.reason}\n    {self.line}\n    {' ' * self.column}^"
+        before, after = self.line[: self.column], self.line[self.column :]
+        if len(self.line) > WIDTH:
+            before = before if len(before) <= WIDTH // 2 else f"...{before[-WIDTH // 2 :]}"
+            after = after if len(after) <= WIDTH // 2 else f"{after[: WIDTH // 2]}..."
+        before, after = terminal(before), terminal(after)
+        return f"{terminal(brief(self.reason))}\n    {before}{after}\n    {' ' * len(before)}^"
 
 
 class AdapterNotFound(UserError):
@@ -90,5 +110,17 @@ class AdapterBroken(ConformanceError):
     fault = "adapter"
 
 
+class NoEnvironment(AdapterBroken):
+    """What the adapter runs in is not there or cannot be made: this machine lacks something, or the manifest is wrong."""
+
+    fault = "environment"
+
+
 class HarnessError(ConformanceError):
     """This project contradicts itself: a defect of ours, please report it."""
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """A question for the end of a sentence: is one of the known words meant?  '' if none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""

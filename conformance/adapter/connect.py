@@ -1,80 +1,34 @@
-"""From what the user wrote to an adapter: a bundled name, a file, or an entry point, each with an optional route.
+"""From what the user wrote to an adapter: a bundled name, a folder, a file, or an entry point, each with an optional route.
 
-``python-torch`` · ``python-torch:nn-grad`` · ``./my_adapter.py`` · ``./my_adapter.py:route`` · ``entry:name`` · or a program
-that speaks the wire protocol: ``cmd:./my-program --its arguments``
+``python-torch`` · ``python-torch:nn-grad`` · ``./my-adapter`` (with an adapter.toml) · ``./my_adapter.py`` ·
+``./my_adapter.py:route`` · ``entry:name`` · or a program that speaks the wire protocol: ``cmd:./my-program --its arguments``
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import difflib
 import importlib.metadata
 import importlib.util
 import inspect
-import itertools
 import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
-import conformance
+from conformance.adapter.environment import command, found, hosted
+from conformance.adapter.manifest import bundled, sought
 from conformance.adapter.protocol import Adapter
 from conformance.adapter.remote import MEMORY, Remote
 from conformance.adapter.session import TIME_LIMIT, Session
 from conformance.adapter.worker import Command
-from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError
+from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError, near
 
-__all__ = ["Bundled", "bundled", "connect", "load_class"]
+__all__ = ["Process", "connect", "load_class", "process_of"]
 
 GROUP = "conformance.adapters"
-REFERENCE = "python-numpy"
-SDK = "_sdk/python/conformance_adapter.py"
-"""Below the folder of bundled adapters: the host of adapters in Python."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundled:
-    """An adapter that comes with this project: found by its folder, read without importing it."""
-
-    name: str
-    path: Path
-    summary: str
-    routes: tuple[str, ...]
-
-
-def folder() -> Path:
-    """Where bundled adapters live: inside the wheel, or in the checkout."""
-    package = Path(conformance.__file__).parent
-    packed = package / "_bundled" / "adapters"
-    return packed if packed.is_dir() else package.parent / "adapters"
-
-
-def bundled() -> dict[str, Bundled]:
-    """The bundled adapters by name."""
-    found = {}
-    for path in sorted(folder().glob("[!_]*/adapter_*.py")):
-        text = path.read_text(encoding="utf-8")
-        summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-        found[path.parent.name] = Bundled(
-            name=path.parent.name, path=path, summary=summary, routes=tuple(_routes(text))
-        )
-    return found
-
-
-def _routes(source: str) -> Iterator[str]:
-    """The keys of the literal ``routes`` in a class body, read from the source."""
-    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
-    for line in itertools.chain(*bodies):
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        value = getattr(line, "value", None)
-        named = any(isinstance(target, ast.Name) and target.id == "routes" for target in targets)
-        if named and isinstance(value, ast.Dict):
-            yield from (str(key.value) for key in value.keys if isinstance(key, ast.Constant))
 
 
 def connect(
@@ -82,29 +36,28 @@ def connect(
 ) -> Session:
     """A session with the adapter that `target` names; a call of it may take `time_limit` seconds.
 
-    in_process: asked here, as an object; else in a process of its own that may use `memory` bytes, but for the bundled
-    reference.
+    in_process: asked here, as an object, if it is in Python; else in a process of its own that may use `memory` bytes, and
+    that runs in the adapter's environment, if that is made.  What needs none is asked here always: the bundled reference.
 
     Raises:
         AdapterNotFound: no such name, file, program, entry point, class or route (the user's mistake).
         AdapterBroken: its file does not load, it does not start, or it declares nonsense (the adapter's).
     """
-    if target.startswith("cmd:"):
-        return Session(
-            Remote(_program(target.removeprefix("cmd:")), target, time_limit=time_limit, memory=memory),
+    process = process_of(target, in_process=in_process)
+    if process:
+        place = Remote(
+            process.command,
             target,
+            route=process.route,
+            time_limit=time_limit,
+            memory=memory,
+            folder=process.folder,
         )
-    if not in_process and _split(target)[0] != REFERENCE:
-        head, route = _located(target)
-        python = Command(args=(sys.executable, str(folder() / SDK), head))
-        home = None if head.startswith("entry:") else Path(head).parent
-        place = Remote(python, target, route=route, time_limit=time_limit, memory=memory, folder=home)
         return Session(place, target)
     cls, route = _resolve(target)
     if route and route not in cls.routes:
-        near = _near(route, list(cls.routes))
         raise AdapterNotFound(
-            f"{cls.__name__} has no route {route!r}{near}; it has {', '.join(cls.routes) or 'none'}"
+            f"{cls.__name__} has no route {route!r}{near(route, cls.routes)}; it has {', '.join(cls.routes) or 'none'}"
         )
     try:
         adapter = cls(route)
@@ -113,6 +66,30 @@ def connect(
         raise
     except Exception as error:
         raise AdapterBroken(f"{target}: creating its adapter raises {_told(error)}") from error
+
+
+class Process(NamedTuple):
+    """How an adapter is started, its route, and the folder of its files."""
+
+    command: Command
+    route: str = ""
+    folder: Path | None = None
+
+
+def process_of(target: str, *, in_process: bool = False) -> Process | None:
+    """How an adapter is asked in a process of its own; None if it is asked in this one."""
+    if target.startswith("cmd:"):
+        return Process(_program(target.removeprefix("cmd:")))
+    head, route = _split(target)
+    manifest = sought(head)
+    loadable = manifest is None or manifest.language == "python"
+    if (in_process and loadable) or (manifest and not manifest.isolated):
+        return None
+    if manifest:
+        return Process(command(manifest, found(manifest), route), route, manifest.folder)
+    what, route = _located(target)
+    folder = None if what.startswith("entry:") else Path(what).parent
+    return Process(hosted(sys.executable, what), route, folder)
 
 
 def _program(line: str) -> Command:
@@ -127,14 +104,12 @@ def _program(line: str) -> Command:
 
 
 def _located(target: str) -> tuple[str, str]:
-    """(what the SDK loads: a file, or ``entry:module:class``; route) of a Python adapter."""
+    """(what the SDK loads: a file, or ``entry:module:class``; route) of a Python adapter that is not bundled."""
     name, route = _split(target.removeprefix("entry:"))
     points = {e.name: e for e in importlib.metadata.entry_points(group=GROUP)}
     file = _is_file(name) and not target.startswith("entry:")
     if file and Path(name).is_file():
         return str(Path(name).resolve()), route
-    if not file and not target.startswith("entry:") and name in bundled():
-        return str(bundled()[name].path), route
     if not file and name in points:
         return f"entry:{points[name].value}", route
     raise _unknown(target)
@@ -146,9 +121,9 @@ def _resolve(target: str) -> tuple[type[Adapter], str]:
     head, route = _split(target)
     if _is_file(head) and Path(head).is_file():
         return load_class(Path(head)), route
-    known = bundled()
-    if head in known:
-        return load_class(known[head].path), route
+    manifest = sought(head)
+    if manifest:
+        return load_class(manifest.path), route
     if head in {e.name for e in importlib.metadata.entry_points(group=GROUP)}:
         return _entry_point(head, route)
     raise _unknown(target)
@@ -163,11 +138,11 @@ def _unknown(target: str) -> AdapterNotFound:
     points = [e.name for e in importlib.metadata.entry_points(group=GROUP)]
     head, _ = _split(target.removeprefix("entry:"))
     if target.startswith("entry:"):
-        return AdapterNotFound(f"no entry point {head!r} in group {GROUP}{_near(head, points)}")
+        return AdapterNotFound(f"no entry point {head!r} in group {GROUP}{near(head, points)}")
     if _is_file(head):
-        return AdapterNotFound(f"there is no file {head!r}")
+        return AdapterNotFound(f"there is no file {str(Path(head))!r}")
     return AdapterNotFound(
-        f"no adapter is called {head!r}{_near(head, [*bundled(), *points])}; `conformance list` shows all, a file is given "
+        f"no adapter is called {head!r}{near(head, [*bundled(), *points])}; `conformance list` shows all, a file is given "
         f"as ./{head}.py"
     )
 
@@ -175,11 +150,6 @@ def _unknown(target: str) -> AdapterNotFound:
 def _split(target: str) -> tuple[str, str]:
     head, _, route = target.partition(":")
     return head, route
-
-
-def _near(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _entry_point(name: str, route: str) -> tuple[type[Adapter], str]:

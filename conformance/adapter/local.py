@@ -211,7 +211,7 @@ def described(value: Any) -> str:
 def _same(a: Array, b: Any) -> bool:
     """Bit for bit?"""
     if a.nbytes < SMALL:
-        return a.tobytes() == b.tobytes()
+        return bool(a.tobytes() == b.tobytes())
     bits = f"u{a.itemsize}"
     return bool(np.array_equal(np.ascontiguousarray(a).view(bits), np.ascontiguousarray(b).view(bits)))
 

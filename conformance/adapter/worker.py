@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -50,11 +50,21 @@ LINUX = sys.platform == "linux"
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """How a process is started: arguments, working folder, environment variables besides the inherited ones."""
+    """How a process is started: arguments, working folder, environment variables besides the inherited ones.
+
+    without: inherited variables that it does not get.
+    """
 
     args: tuple[str, ...]
     cwd: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """All variables of the process."""
+        inherited = {name: value for name, value in os.environ.items() if name not in self.without}
+        return {**inherited, **self.variables}
 
 
 class Dead(Exception):  # noqa: N818  (a record of what happened)
@@ -114,13 +124,14 @@ class Shared:
 
 
 class Worker:
-    """The process of a command; memory: bytes that it may have in use.
+    """The process of a command.
 
-    `ask` starts it when it does not run.  After Dead, Late or AdapterBroken it has been ended.
+    memory: bytes that it may have in use.  heard: is told what it writes to standard error, piece by piece.  `ask` starts it
+    when it does not run.  After Dead, Late or AdapterBroken it has been ended.
     """
 
-    def __init__(self, command: Command, *, memory: int = 2**33) -> None:
-        self.command, self._memory = command, memory
+    def __init__(self, command: Command, *, memory: int, heard: Callable[[bytes], object]) -> None:
+        self.command, self._memory, self._heard = command, memory, heard
         self._running: _Process | None = None
 
     @property
@@ -139,7 +150,7 @@ class Worker:
     @property
     def _process(self) -> _Process:
         if self._running is None:
-            self._running = _Process(self.command)
+            self._running = _Process(self.command, self._heard)
         return self._running
 
     def ask(
@@ -164,18 +175,27 @@ class Worker:
         if running:
             running.end()
 
+    def left(self) -> int | None:
+        """Close its input, and see how it ends: its status, None if it does not."""
+        running = self._running
+        status = running.left() if running else None
+        self.kill()
+        return status
+
     def close(self) -> None:
         """Let it go: it has a moment to say bye."""
         if self._running:
             with contextlib.suppress(Dead, Late, AdapterBroken):
                 self.ask(request_of({"op": "bye"}), None, GRACE)
+                self._running.hear()
         self.kill()
 
 
 class _Process:
     """A running process and its pipes."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, heard: Callable[[bytes], object]) -> None:
+        self._heard = heard
         self.files = [Shared("request"), Shared("answer")] if LINUX else []
         self.offered = [f.descriptor for f in self.files] or None
         self.shares, self.seq, self.said = False, -1, b""
@@ -187,7 +207,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=command.cwd,
-                env={**os.environ, **command.variables},
+                env=command.environ,
                 pass_fds=self.offered or (),
                 start_new_session=True,
             )
@@ -207,6 +227,13 @@ class _Process:
     def end(self) -> None:
         self._finalizer()
 
+    def left(self) -> int | None:
+        assert self.popen.stdin is not None  # noqa: S101  (for types)
+        self.popen.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.popen.wait(GRACE * 4)
+        return None
+
     def _close_files(self) -> None:
         for file in self.files:
             file.close()
@@ -216,6 +243,7 @@ class _Process:
         """Keep the end of what it wrote to standard error."""
         while chunk := _read(self.stderr):
             self.said = (self.said + chunk)[-KEPT:]
+            self._heard(chunk)
             if len(chunk) < CHUNK:
                 return
         if chunk is not None:  # it closed it

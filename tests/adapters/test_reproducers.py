@@ -10,7 +10,8 @@ import pytest
 
 from clean import ran, tampered
 from conformance import Problem
-from conformance.adapter.connect import bundled, connect
+from conformance.adapter.connect import connect
+from conformance.adapter.manifest import bundled
 from conformance.adapter.session import Session
 from conformance.engine.runner import case_of
 from conformance.mistakes.fault import Fault

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 import conformance
-from conformance.adapter.connect import bundled
+from conformance.adapter.manifest import bundled
 from conformance.problem import Problem
 from conformance.report.model import read, schema
 from conformance.spec import CHAPTERS, REGISTRY, matching
@@ -309,6 +309,7 @@ def test_list_shows_every_bundled_adapter_with_its_routes(invoke: Invoke) -> Non
     assert set(rows) == set(bundled()) >= {"python-numpy", "python-torch", "python-jax", "python-tensorflow"}
     for name, adapter in bundled().items():
         assert adapter.summary in rows[name]
+        assert rows[name].split()[1] == adapter.language
         assert all(route in rows[name] for route in adapter.routes)
 
 
@@ -416,7 +417,9 @@ def test_the_version_is_told(start: Invoke) -> None:
     assert (said.code, said.out) == (0, f"conformance, version {conformance.__version__}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("list",), ("spec",), ("doctor",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("list",), ("spec",), ("doctor",), ("env",), ("env", "create")], ids=" ".join
+)
 def test_every_command_has_help(command: tuple[str, ...], invoke: Invoke) -> None:
     said = invoke(*command, "-h")
     assert (said.code, said.err) == (0, "")

@@ -31,7 +31,9 @@ PROJECT = (
     "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "SPEC.md",
+    "adapters/*/adapter.toml",
     "adapters/*/adapter_*.py",
     "adapters/*/known_failures.toml",
     "adapters/*/reproducer.py.jinja",
@@ -136,7 +138,13 @@ def metadata(wheel: Archive, name: str) -> str:
 
 
 def test_wheel_has_data_and_adapters(wheel: Archive) -> None:
-    assert missing(wheel, (*DATA, f"{BUNDLED}*/adapter_*.py", "*.dist-info/licenses/LICENSE")) == []
+    assert (
+        missing(
+            wheel,
+            (*DATA, f"{BUNDLED}*/adapter.toml", f"{BUNDLED}*/adapter_*.py", "*.dist-info/licenses/LICENSE"),
+        )
+        == []
+    )
 
 
 def test_wheel_installs_one_import_package(wheel: Archive) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 import conformance
 from conformance import Problem
-from conformance.adapter.connect import folder
+from conformance.adapter.manifest import folder
 from conformance.engine.corpus import Named, corpus
 
 SOURCES = {

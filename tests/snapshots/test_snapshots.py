@@ -34,6 +34,9 @@ CALLS = {
     "help": ("--help",),
     "help-run": ("run", "--help"),
     "help-doctor": ("doctor", "--help"),
+    "help-env": ("env", "--help"),
+    "help-env-create": ("env", "create", "--help"),
+    "error-environment": ("env", "remove", "nothing"),
     "error-adapter": ("run", "python-nump"),
     "error-problem": ("run", "python-numpy", "--problem", "2d i7x5 k3xx2"),
     "error-geometry": ("run", "python-numpy", "--problem", "2d i3x3 k2x5 d1x2"),
@@ -79,6 +82,7 @@ def test_the_tables_of_a_run(style: str, name: str, report: Report) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_what_a_command_prints(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("CONFORMANCE_CACHE", os.devnull)
     result = CliRunner().invoke(main, CALLS[name], prog_name="conformance")
     assert_frozen(
         f"{name}.txt",

@@ -32,7 +32,7 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkI
 from verdict import killer
 
 import conformance
-from conformance.adapter.connect import folder
+from conformance.adapter.manifest import folder
 from conformance.engine.corpus import corpus
 from conformance.engine.profiles import PROFILES
 

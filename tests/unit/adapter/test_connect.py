@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conformance import Adapter
-from conformance.adapter.connect import _routes, bundled, connect, load_class
-from conformance.errors import AdapterBroken, AdapterNotFound
+from conformance.adapter.connect import connect, load_class
+from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment
 
 Write = Callable[..., Path]
 
@@ -57,31 +56,6 @@ def sentence(target: str, kind: type[Exception]) -> str:
 
 
 # ---- bundled ----
-def test_the_bundled_adapters_have_their_folders_names() -> None:
-    found = bundled()
-    assert {"python-numpy", "python-torch"} <= set(found)
-    assert list(found) == sorted(found)
-    for name, entry in found.items():
-        assert entry.name == name == entry.path.parent.name
-        assert entry.path.name.startswith("adapter_")
-        assert entry.summary.endswith((".", "!"))
-        assert "\n" not in entry.summary
-
-
-def test_bundled_adapters_are_read_without_importing_their_libraries() -> None:
-    code = (
-        "import sys; from conformance.adapter.connect import bundled; assert bundled();"
-        "print([m for m in ('torch', 'jax', 'tensorflow', 'scipy.signal') if m in sys.modules])"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"
-
-
-def test_the_routes_read_from_the_source_are_those_of_the_class() -> None:
-    entry = bundled()["python-numpy"]
-    assert entry.routes == tuple(load_class(entry.path).routes)
-
-
 def test_a_bundled_adapter_is_connected_by_its_name() -> None:
     session = connect("python-numpy")
     assert session.name == "python-numpy"
@@ -126,19 +100,6 @@ def test_an_unknown_route_names_those_that_there_are(write: Write) -> None:
 def test_a_route_of_an_adapter_without_any_is_unknown(write: Write) -> None:
     assert sentence(f"{write(PLAIN)}:fast", AdapterNotFound) == "Mine has no route 'fast'; it has none"
     assert "NumPy has no route 'fast'" in sentence("python-numpy:fast", AdapterNotFound)
-
-
-DECLARATIONS = [
-    'routes = {"a": "1", "b": "2"}',
-    'routes: ClassVar[dict[str, str]] = {"a": "1", "b": "2"}',
-    'x = routes = {"a": "1", "b": "2"}',
-]
-
-
-@pytest.mark.parametrize("declaration", DECLARATIONS)
-def test_routes_are_read_from_a_class_body_however_they_are_assigned(declaration: str) -> None:
-    source = f"from typing import ClassVar\nclass A:\n    other = {{'c': 1}}\n    {declaration}\n"
-    assert list(_routes(source)) == ["a", "b"]
 
 
 # ---- files ----
@@ -447,3 +408,39 @@ def test_a_bundled_adapter_goes_before_an_entry_point_of_its_name(installed: Ins
 
 def test_what_comes_back_is_an_adapter(write: Write) -> None:
     assert isinstance(connect(str(write(PLAIN))).adapter, Adapter)
+
+
+# ---- folders with a manifest ----
+PYTHON = 'language = "python"\nsummary = "s"\nstart = ["my_adapter.py"]\n'
+NEEDS = '[environment]\nrequirements = ["no-such-package==1.0"]\n'
+BUILT = 'language = "other"\nsummary = "s"\nstart = ["./adapter"]\n[routes]\nfast = "f"\n'
+
+
+@pytest.fixture
+def _no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("_no_environments")
+@pytest.mark.parametrize("needs", ["", NEEDS])
+def test_a_folder_is_connected_by_its_manifest(write: Write, needs: str) -> None:
+    folder = write(ROUTED, "python-my/my_adapter.py").parent
+    write(PYTHON + needs, "python-my/adapter.toml")
+    session = connect(f"{folder}:slow")
+    assert (session.name, type(session.adapter).__name__, session.adapter.route) == (
+        f"{folder}:slow",
+        "Mine",
+        "slow",
+    )
+
+
+@pytest.mark.usefixtures("_no_environments")
+@pytest.mark.parametrize("in_process", [True, False])
+def test_what_is_built_is_no_file_to_import_and_has_to_be_built_first(write: Write, in_process: bool) -> None:
+    folder = write(BUILT, "other-my/adapter.toml").parent
+    for route in ("", ":fast"):
+        with pytest.raises(NoEnvironment) as caught:
+            connect(f"{folder}{route}", in_process=in_process)
+        assert str(caught.value) == "other-my has not been built: conformance env create other-my"
+    told = sentence(f"{folder}:fats", AdapterNotFound)
+    assert told == "other-my has no route 'fats' (did you mean fast?); it has fast"

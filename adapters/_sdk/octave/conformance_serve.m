@@ -1,0 +1,228 @@
+% conformance_serve (ADAPTER): the wire protocol (adapters/PROTOCOL.md) for GNU Octave 7 and later.  A whole adapter.m:
+%
+%     1;  % a script
+%     function y = forward (g, x, w, b)
+%       conformance_check (g, "x", x, "w", w, "b", b);  % only where the implementation does not check shapes itself
+%       y = my_cnn_forward (x, w, b, g.stride(1), g.padding(1, 1));
+%     end
+%     function [dx, dw, db] = backward (g, x, w, b, delta)
+%       [dx, dw, db] = my_cnn_backward (x, w, b, delta, g.stride(1), g.padding(1, 1));  % []: not offered, or no bias
+%     end
+%     adapter.name = "octave-my-cnn";
+%     adapter.capabilities.ranks = 2;
+%     adapter.capabilities.dtypes = {"float64", "float32"};
+%     adapter.capabilities.stride = true;
+%     adapter.forward = @forward;
+%     adapter.backward = @backward;
+%     conformance_serve (adapter);
+%
+% x is N x C x H x W, w is M x C/G x KH x KW, b is M x 1 or M x O..., double or single.  Octave drops axes of length 1 at the end:
+% take sizes from g, not from arrays.  g has the fields of the protocol's geometry; sizes are rows, padding is [begin end] an axis.
+% More fields, all of which may be left out: versions and routes (structs of text), unsupported (g, dtype) -> reason or "",
+% transposed, transposed_backward, double_backward, forward_mode.  Instead of a struct, a function of the route's name that
+% gives one may be handed over.  To say while computing that a problem is not offered: error ("conformance:unsupported", reason).
+% Operands need no watching: Octave passes by value.
+
+function conformance_serve (adapter)
+  [in, out] = moved ();
+  sigterm_dumps_octave_core (false);
+  while ! isempty (text = line (in))
+    request = jsondecode (text);
+    blob = fread (in, request.bytes, "uint8=>uint8");
+    if numel (blob) != request.bytes
+      error ("the input ended %d bytes before the end of a message", request.bytes - numel (blob));
+    end
+    if is_function_handle (adapter)  % the first message is hello
+      adapter = adapter (request.route);
+    end
+    [answer, tensors] = answered (adapter, request, unpacked (blob));
+    blob = packed (tensors);
+    answer.seq = request.seq;
+    answer.bytes = numel (blob);
+    fwrite (out, [uint8(jsonencode (answer)), uint8("\n"), blob]);
+    fflush (out);
+    if strcmp (request.op, "bye")
+      break
+    end
+  end
+  exit (0);
+end
+
+% The protocol's own streams; what is printed goes to standard error.  Where /dev/fd cannot be opened, nothing may print.
+function [in, out] = moved ()
+  [in, out] = deal (fopen ("/dev/fd/0", "rb"), fopen ("/dev/fd/1", "wb"));
+  if in < 0 || out < 0
+    [in, out] = deal (stdin, stdout);
+    return
+  end
+  dup2 (fopen ("/dev/null", "rb"), stdin);
+  dup2 (stderr, stdout);
+end
+
+% The next line; empty at the end of the input.  fgetl would wait for a character of the line behind it.
+function text = line (in)
+  text = fscanf (in, "%[^\n]", 1);
+  fread (in, 1);
+end
+
+function [answer, tensors] = answered (adapter, request, operands)
+  tensors = struct ();
+  fault = "adapter";
+  try
+    switch request.op
+      case "hello"
+        answer = hello (adapter);
+      case "bye"
+        answer.answer = "bye";
+      case "unsupported"
+        answer = struct ("answer", "reason", "reason", adapter.unsupported (geometry (request), request.dtype));
+        if isempty (answer.reason)
+          answer.reason = NaN;  % null, in JSON
+        end
+      otherwise
+        [reads, gives] = call (adapter, request.op);
+        operands = cellfun (@(name) of (operands, name, []), reads, "UniformOutput", false);
+        g = geometry (request);
+        fault = "implementation";
+        [results{1:numel (gives)}] = adapter.(request.op) (g, operands{:});
+        fault = "adapter";
+        tensors = kept (g, gives, results);
+        answer = struct ("answer", "tensors", "modified", {{}}, "aliased", {{}}, "where", "pipe");
+    end
+  catch problem
+    answer = told (problem, fault);
+  end
+end
+
+function answer = told (problem, fault)
+  if strcmp (problem.identifier, "conformance:unsupported")
+    answer = struct ("answer", "unsupported", "reason", problem.message);
+    return
+  end
+  frames = arrayfun (@(f) sprintf ("%s:%d\n", f.name, f.line), problem.stack, "UniformOutput", false);
+  type = problem.identifier;
+  if isempty (type)
+    type = "error";
+  end
+  answer = struct ("answer", "error", "fault", fault, "type", type, "text", problem.message, "traceback", [frames{:}, ""]);
+end
+
+function answer = hello (adapter)
+  can = adapter.capabilities;
+  can.memories = "c";
+  for name = {"ranks", "dtypes", "biases", "quantities", "operations", "memories"}
+    if isfield (can, name{1})
+      can.(name{1}) = listed (can.(name{1}));
+    end
+  end
+  answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, ...
+                   "versions", of (adapter, "versions", struct ()), "language", ["Octave ", OCTAVE_VERSION], ...
+                   "routes", of (adapter, "routes", struct ()), "capabilities", can, ...
+                   "conditional", isfield (adapter, "unsupported"), "spoils", false, "shared", false);
+end
+
+% A list in JSON, of one element too.
+function value = listed (value)
+  if ischar (value)
+    value = {value};
+  elseif isnumeric (value)
+    value = num2cell (value);
+  end
+end
+
+% A field, or what is there instead.
+function value = of (all, name, absent)
+  value = absent;
+  if isfield (all, name)
+    value = all.(name);
+  end
+end
+
+function [reads, gives] = call (adapter, op)
+  calls = struct ("forward", {{"x w b", "y"}}, "backward", {{"x w b delta", "dx dw db"}}, ...
+                  "transposed", {{"x w b", "y"}}, "transposed_backward", {{"x w b delta", "dx dw db"}}, ...
+                  "double_backward", {{"x w b delta u v r", "dx dw ddelta"}}, "forward_mode", {{"x w b u v r", "dy"}});
+  if ! isfield (calls, op)
+    error ("conformance:unsupported", "no operation %s", op);
+  elseif ! isfield (adapter, op)
+    error ("%s has no function %s", adapter.name, op);
+  end
+  [reads, gives] = deal (strsplit (calls.(op){1}), strsplit (calls.(op){2}));
+end
+
+function g = geometry (request)
+  g = request.geometry;
+  for name = {"size", "kernel", "stride", "dilation", "output"}
+    g.(name{1}) = g.(name{1})(:)';
+  end
+end
+
+% ---- tensors: safetensors, in C order ----
+function names = codes ()
+  names = struct ("F64", "double", "F32", "single", "I64", "int64", "I32", "int32", "I16", "int16", "I8", "int8", ...
+                  "U64", "uint64", "U32", "uint32", "U16", "uint16", "U8", "uint8", "BOOL", "logical");
+end
+
+function tensors = unpacked (blob)
+  tensors = struct ();
+  if isempty (blob)
+    return
+  end
+  start = 8 + double (typecast (blob(1:8), "uint64"));
+  header = jsondecode (char (blob(9:start)'));
+  for [entry, name] = header
+    bits = blob(start + entry.data_offsets(1) + 1 : start + entry.data_offsets(2));
+    shape = [fliplr(entry.shape(:)'), 1];  % Octave knows no fewer than two axes
+    tensors.(name) = turned (reshape (typecast (bits, codes ().(entry.dtype)), shape), numel (entry.shape));
+  end
+end
+
+% An array of so many axes in the other order of memory.
+function a = turned (a, axes)
+  if axes > 1
+    a = permute (a, axes:-1:1);
+  end
+end
+
+% The results that are there, with their shapes.  An axis of length 1 at the end is one in the shape.
+function tensors = kept (g, names, results)
+  tensors = struct ();
+  for k = 1:numel (names)
+    a = results{k};
+    if isempty (a) && g.batch > 0
+      continue
+    elseif ! (isreal (a) && (isnumeric (a) || islogical (a)))
+      error ("%s must be a real array, it is a %s", names{k}, class (a));
+    end
+    axes = numel (g.size) + 2;
+    shape = [size(a), ones(1, axes - ndims (a))];
+    if strcmp (names{k}, "db")
+      shape = size (a);
+      if strcmp (g.bias, "untied")
+        shape = [shape, ones(1, axes - 1 - ndims (a))];
+      elseif isvector (a)
+        shape = numel (a);
+      end
+    end
+    tensors.(names{k}) = struct ("array", a, "shape", shape);
+  end
+end
+
+function blob = packed (tensors)
+  [header, data, place] = deal (struct (), {}, 0);
+  for [tensor, name] = tensors
+    known = codes ();
+    dtype = fieldnames (known){strcmp (struct2cell (known), class (tensor.array))};
+    bits = typecast (turned (tensor.array, numel (tensor.shape))(:)', "uint8");
+    offsets = place + [0, numel(bits)];
+    header.(name) = struct ("dtype", dtype, "shape", {num2cell(tensor.shape)}, "data_offsets", {num2cell(offsets)});
+    data{end + 1} = bits;
+    place = offsets(2);
+  end
+  blob = zeros (1, 0, "uint8");
+  if place > 0 || ! isempty (data)
+    text = uint8 (jsonencode (header));
+    text(end + 1 : 8 * ceil (numel (text) / 8)) = uint8 (" ");
+    blob = [typecast(uint64 (numel (text)), "uint8"), text, data{:}];
+  end
+end
