@@ -13,7 +13,7 @@ from typing import Any
 import portalocker
 import pytest
 
-from conformance.adapter.connect import folder
+from conformance.adapter.manifest import folder
 from conformance.adapter.wire import header_of, tensors_of
 
 ADAPTERS = folder()

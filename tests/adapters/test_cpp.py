@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from adapter_checks import Bare, check_operation, computed, definition
 from conformance import Geometry, Problem
+from conformance.adapter.manifest import bundled
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
 from conformance.adapter.worker import Command
@@ -101,10 +101,10 @@ def test_transposed_agrees_with_the_definition(
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_manifest_and_program_say_the_same_of_routes(started: Started, name: str) -> None:
-    manifest = tomllib.loads((ADAPTERS / name / "adapter.toml").read_text("utf-8"))
+    manifest = bundled()[name]
     place = started(name, "")
-    assert place._hello["routes"] == manifest["routes"]
-    assert place.route == next(iter(manifest["routes"]))
+    assert place._hello["routes"] == manifest.routes
+    assert place.route == next(iter(manifest.routes))
     assert place._hello["name"] == name
     assert len(place.versions()) == 3
 
