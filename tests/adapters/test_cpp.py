@@ -21,7 +21,7 @@ from conformance.engine.judgement import Judgement, Status
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
 from conformance.spec import Raised
-from cpp_programs import ADAPTERS, built
+from cpp_programs import ADAPTERS, built, need_compiler
 
 HEADERS = {"cpp-onednn": "dnnl.hpp", "cpp-dlib": "dlib/matrix.h"}
 ROUTES = [
@@ -60,6 +60,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 
 def _place(factory: pytest.TempPathFactory, name: str, route: str) -> Remote:
+    need_compiler()
     include = ["g++", "-E", "-x", "c++", "-include", HEADERS[name], "/dev/null"]
     if subprocess.run(include, capture_output=True, check=False).returncode:
         pytest.skip(f"{HEADERS[name]} is not installed")
