@@ -20,7 +20,7 @@ ADAPTERS = folder()
 SDK = ADAPTERS / "_sdk" / "cpp"
 SOURCES = Path(__file__).parent / "adapters" / "cpp"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow")
-SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 REPORTED = (b"Sanitizer", b"runtime error")
 """What a sanitizer's report contains."""
 
@@ -32,14 +32,14 @@ def once(factory: pytest.TempPathFactory, name: str) -> tuple[Path, portalocker.
     return home / name, portalocker.Lock(home / f"{name}.lock", timeout=300)
 
 
-def built(factory: pytest.TempPathFactory, adapter: str, *, flags: str = "-O1") -> Path:
-    """The program of an adapter's folder, its files and the SDK's side by side, as an environment has them."""
+def built(factory: pytest.TempPathFactory, adapter: str, *flags: str) -> Path:
+    """The program of an adapter's folder, sanitized; its files and the SDK's side by side, as an environment has them."""
     home, lock = once(factory, adapter.replace("/", "-"))
     with lock:
         if not home.exists():
             shutil.copytree(ADAPTERS / adapter, home, ignore=shutil.ignore_patterns("adapter"))
             shutil.copytree(SDK, home, dirs_exist_ok=True)
-            run(["make", f"CXXFLAGS={flags}"], home)
+            run(["make", "CXXFLAGS=" + " ".join(("-O1", *SANITIZED, *flags))], home)
     assert (home / "adapter").is_file(), "another process of this test run has failed to build it"
     return home / "adapter"
 

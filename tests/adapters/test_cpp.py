@@ -134,14 +134,17 @@ def test_dlib_says_which_padding_it_has_not(started: Started) -> None:
     assert session.refusal(g, "f32") == "padding must be smaller than the kernel"
 
 
-def test_dlib_unchecked_dies_of_shapes_and_the_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_dlib_unchecked_does_not_see_shapes_and_the_run_goes_on(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with closing(_place(tmp_path_factory, "cpp-dlib", "unchecked")) as place:
         problem = Problem.parse("2d n2 c3 m5 i5x3 k5x3 bias=none f32 seed=201")
         run = Run(
             Session(place, "cpp-dlib"), PROFILES["quick"], given_problems=(problem,), only="HYG-6,FWD-1"
         )
         found = {e.clause: e.status for e in run.events() if isinstance(e, Judgement)}
-    assert found == {"HYG-6": Status.CRASHED, "FWD-1": Status.PASS}
+    assert found["FWD-1"] is Status.PASS
+    assert found["HYG-6"].failed
 
 
 def test_every_adapter_in_cpp_is_tested_here() -> None:

@@ -41,7 +41,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not home.exists():
             home.mkdir()
             run(["g++", "-shared", "-fPIC", "-o", "libnoise.so", str(SOURCES / "noise.cpp")], home)
-            flags = ["-std=c++17", *SANITIZED, *WARNINGS, f"-I{SDK}"]
+            flags = ["-std=c++17", "-O0", *SANITIZED, *WARNINGS, f"-I{SDK}"]
             link = ["-L.", "-Wl,--no-as-needed", "-lnoise", "-Wl,-rpath,$ORIGIN"]
             said = run(["g++", *flags, str(SOURCES / "strange.cpp"), "-o", "strange", *link], home)
             (home / "warnings").write_text(said, encoding="utf-8")
@@ -51,7 +51,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory, "_template/cpp", flags=" ".join(("-O1", *WARNINGS, "-Werror")))
+    return built(tmp_path_factory, "_template/cpp", *WARNINGS, "-Werror")
 
 
 @pytest.fixture
