@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from conformance import Geometry, Problem
+from conformance.adapter.place import Call as Asked
+from conformance.adapter.place import Place
 from conformance.oracle.definition import compute
 from conformance.oracle.network import Pass
 from conformance.oracle.operations import exact
@@ -33,6 +36,21 @@ def load(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+class Bare:
+    """An adapter in a process of its own, called as an object is."""
+
+    def __init__(self, place: Place) -> None:
+        self.capabilities, self._place = place.capabilities, place
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(g: Geometry, *operands: Any, **named: Any) -> Any:
+            given = dict(zip(CALLS[method].reads, operands, strict=False)) | named
+            results = self._place.call(Asked(method=method, geometry=g, operands=given)).results
+            return results if len(results) > 1 else results[0]
+
+        return call
 
 
 def definition(g: Geometry, x: Any, w: Any, b: Any, delta: Any) -> dict[str, Any]:

@@ -47,6 +47,9 @@ void require(const Geometry& g, const dlib::tensor& data, const dlib::tensor& fi
     const auto output = [&](std::size_t k, long long size, long long kernel) {
         return 1 + (size + 2 * g.padding[k].begin - kernel) / g.stride[k];
     };
+    if (g.padding[0].begin >= filters.nr() || g.padding[1].begin >= filters.nc())
+        throw std::invalid_argument("the padding is not smaller than the filter");
+    if (data.size() == 0 || filters.size() == 0) throw std::invalid_argument("a tensor is empty");
     if (filters.k() != data.k()) throw std::invalid_argument("filters.k() == data.k() does not hold");
     if (biases && biases->shape[0] != of_biases) throw std::invalid_argument("biases.k() is not the number of maps");
     if (gradient && (gradient->num_samples() != data.num_samples() || gradient->k() != filters.num_samples() ||
@@ -94,8 +97,8 @@ struct Dlib : Adapter {
         const auto data = taken(x), filters = taken(w);
         dlib::tt::tensor_conv conv;
         dlib::resizable_tensor y;
-        set_up(conv, g, data, filters);
         if (checks()) require(g, data, filters, b, nullptr, filters.num_samples());
+        set_up(conv, g, data, filters);
         if (b) conv(false, y, data, filters, taken_bias(*b));
         else conv(false, y, data, filters);
         return given(y);
@@ -105,8 +108,8 @@ struct Dlib : Adapter {
         const auto data = taken(x), filters = taken(w), error = taken(delta);
         auto dx = sized(x.shape), dw = sized(w.shape);
         dlib::tt::tensor_conv conv;
-        set_up(conv, g, data, filters);
         if (checks()) require(g, data, filters, b, &error, filters.num_samples());
+        set_up(conv, g, data, filters);
         conv.get_gradient_for_data(false, error, filters, dx);
         conv.get_gradient_for_filters(false, error, data, dw);
         return {given(dx), given(dw), bias_gradient(b, error)};
@@ -117,8 +120,8 @@ struct Dlib : Adapter {
         const auto data = taken(x), filters = taken(w);
         auto y = sized({x.shape[0], w.shape[1], g.size[0], g.size[1]});
         dlib::tt::tensor_conv conv;
-        set_up(conv, g, y, filters);
         if (checks()) require(g, y, filters, b, &data, filters.k());
+        set_up(conv, g, y, filters);
         conv.get_gradient_for_data(false, data, filters, y);
         if (b) dlib::tt::add(1, y, 1, taken_bias(*b));
         return given(y);
@@ -129,8 +132,8 @@ struct Dlib : Adapter {
         dlib::resizable_tensor dx;
         auto dw = sized(w.shape);
         dlib::tt::tensor_conv conv;
-        set_up(conv, g, error, filters);
         if (checks()) require(g, error, filters, b, &data, filters.k());
+        set_up(conv, g, error, filters);
         conv(false, dx, error, filters);
         conv.get_gradient_for_filters(false, data, error, dw);
         return {given(dx), given(dw), bias_gradient(b, error)};

@@ -105,8 +105,8 @@ struct Deconvolution {
 // One call of the kind K: the tensors' own shapes, so that the library sees what does not fit.
 template <class K> class Call {
 public:
-    Call(const std::string& route, const Geometry& g, const Tensor& x, const Tensor& w, const Tensor* b, const Shape& y)
-        : route_(route), g_(g), type_(type_of(x.dtype)), x_(row_major(x.shape, type_)), w_(weights(w)),
+    Call(std::string route, const Geometry& g, const Tensor& x, const Tensor& w, const Tensor* b, const Shape& y)
+        : route_(std::move(route)), g_(g), type_(type_of(x.dtype)), x_(row_major(x.shape, type_)), w_(weights(w)),
           b_(b ? row_major(b->shape, type_) : memory::desc()), y_(row_major(y, type_)) {
         for (std::size_t k = 0; k < g.rank(); ++k) {
             dilation_.push_back(g.dilation[k] - 1);  // oneDNN counts from 0
@@ -153,7 +153,7 @@ public:
     }
 
 private:
-    const std::string& route_;
+    std::string route_;
     const Geometry& g_;
     memory::data_type type_;
     memory::desc x_, w_, b_, y_;

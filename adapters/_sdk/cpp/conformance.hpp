@@ -782,6 +782,8 @@ private:
     bool conditional_, open_ = true;
     Input input_;
     int shared_in_ = -1, shared_out_ = -1;
+    static constexpr std::array<std::string_view, 6> calls{"forward", "backward", "transposed", "transposed_backward",
+                                                           "forward_mode", "double_backward"};
     struct Answer {
         Fields fields;
         Blob tensors;
@@ -835,7 +837,7 @@ private:
             return Answer{{{"answer", quote("reason")}, {"reason", reason ? quote(*reason) : "null"}}, {}};
         }
         const bool trains = op == "network" || op == "step";
-        if (!trains && !request.find("geometry")) throw Unsupported("this SDK knows no " + op);
+        if (!trains && std::find(calls.begin(), calls.end(), op) == calls.end()) throw Unsupported("no " + op);
         Blob operands = decoded(blob);
         if (!trains && request.find("memory") && request["memory"].string() != "c")
             throw Unsupported("operands in memory " + request["memory"].string());
@@ -905,7 +907,6 @@ private:
         if (op == "transposed") return {{"y", adapter_.transposed(g, x, w, b)}};
         if (op == "transposed_backward") return gradients(adapter_.transposed_backward(g, x, w, b, delta()));
         if (op == "forward_mode") return {{"dy", adapter_.forward_mode(g, x, w, b, u, v, r)}};
-        if (op != "double_backward") throw Unsupported("no " + op);
         SecondGradients found = adapter_.double_backward(g, x, w, b, delta(), u, v, r);
         Blob results;
         put(results, "dx", std::move(found.dx)), put(results, "dw", std::move(found.dw)), put(results, "ddelta", std::move(found.ddelta));
