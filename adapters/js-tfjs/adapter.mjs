@@ -73,6 +73,8 @@ const capabilities = {
   w_layout: "HWIO",
   operations: ["transposed"],
   empty_batch: true,
+  // y is added up in its float32 array; the gradients in a number of JavaScript, a float64, and then stored
+  arithmetic: { float32: { y: {}, dx: { accumulator: "f64" }, dw: { accumulator: "f64" }, db: { accumulator: "f64" } } },
 };
 const ROUTES = {
   grads: { capabilities },
@@ -84,8 +86,8 @@ await serve({
   name: "js-tfjs",
   versions: { tfjs: tf.version.tfjs },
   routes: {
-    grads: "tf.conv1d, tf.conv2d, tf.conv3d and tf.depthwiseConv2d; gradients by tf.grads",
-    fused: "tf.fused.conv2d and tf.fused.depthwiseConv2d with the bias inside; gradients by tf.grads",
+    grads: "tf.conv1d, conv2d, conv3d and depthwiseConv2d; gradients by tf.grads",
+    fused: "tf.fused.conv2d and depthwiseConv2d with the bias inside; gradients by tf.grads",
     dilated: "y alone, with dilation, which the gradients do not have",
   },
 

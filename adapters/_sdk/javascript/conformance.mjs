@@ -31,6 +31,7 @@ import { inspect } from "node:util";
 export class Unsupported extends Error {}
 
 class AdapterFault extends Error {}
+class AdapterNotFound extends AdapterFault {} // the name is the protocol's, for a route that there is not
 
 // ---- descriptors: standard output is the implementation's, and goes to standard error ----
 const [INPUT, OUTPUT] = moved();
@@ -299,7 +300,8 @@ function told(error) {
 function hello(adapter, { protocol, route, shared }) {
   const { name, versions = {}, routes = {}, language = `Node ${process.versions.node}` } = adapter;
   if (protocol !== 1) throw new AdapterFault(`${name} speaks version 1 of the protocol, not ${protocol}`);
-  if (route && !Object.hasOwn(routes, route)) throw new AdapterFault(`${name} has no route ${route}; it has ${Object.keys(routes)}`);
+  if (route && !Object.hasOwn(routes, route))
+    throw new AdapterNotFound(`${name} has no route '${route}'; it has ${Object.keys(routes).join(", ") || "none"}`);
   adapter.route = route || (Object.keys(routes)[0] ?? "");
   const capabilities = { memories: ["c"], ...adapter.capabilities };
   const conditional = "unsupported" in adapter;
