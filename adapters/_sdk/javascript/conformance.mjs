@@ -292,8 +292,8 @@ async function answered(adapter, request, operands, late) {
 
 /** Whatever was thrown, in words that fit into a line. */
 function told(error) {
-  const { constructor, message, stack } = error instanceof Error ? error : { message: inspect(error) };
-  const [type, text, traceback] = [constructor?.name ?? "thrown", message, stack ?? ""].map((t) => `${t}`.slice(0, 50_000));
+  const words = error instanceof Error ? [error.constructor.name, error.message, error.stack] : ["thrown", inspect(error), ""];
+  const [type, text, traceback] = words.map((word) => String(word).slice(0, 50_000));
   return { type, text, traceback };
 }
 
@@ -313,7 +313,7 @@ async function computed(adapter, request, operands, late) {
   if (typeof adapter[request.op] !== "function") throw new AdapterFault(`${adapter.name} has no method ${request.op}`);
   const before = Object.entries(operands).map(([name, tensor]) => [name, tensor, Buffer.from(raw(tensor))]);
   const tensors = await (NETWORKS.includes(request.op) ? network : layer)(adapter, request, operands);
-  await new Promise(setImmediate); // what this call threw asynchronously comes now
+  for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate); // what was thrown asynchronously comes now
   if (late.length) throw late.splice(0)[0];
   const modified = before.filter(([, tensor, bits]) => !bits.equals(raw(tensor))).map(([name]) => name);
   const overlap = (a) => before.some(([, { data: b }]) => overlapping(a.data, b));
