@@ -71,7 +71,7 @@ function [answer, tensors] = answered (adapter, request, operands)
   try
     switch request.op
       case "hello"
-        answer = hello (adapter);
+        answer = hello (adapter, request.route);
       case "bye"
         answer.answer = "bye";
       case "unsupported"
@@ -100,14 +100,18 @@ function answer = told (problem, fault)
     return
   end
   frames = arrayfun (@(f) sprintf ("%s:%d\n", f.name, f.line), problem.stack, "UniformOutput", false);
-  type = problem.identifier;
+  type = strrep (problem.identifier, "conformance:", "");
   if isempty (type)
     type = "error";
   end
   answer = struct ("answer", "error", "fault", fault, "type", type, "text", problem.message, "traceback", [frames{:}, ""]);
 end
 
-function answer = hello (adapter)
+function answer = hello (adapter, route)
+  routes = of (adapter, "routes", struct ());
+  if ! isempty (route) && ! isfield (routes, route)
+    error ("conformance:AdapterNotFound", "%s has no route '%s'; it has %s", adapter.name, route, strjoin (fieldnames (routes)', ", "));
+  end
   can = adapter.capabilities;
   can.memories = "c";
   for name = {"ranks", "dtypes", "biases", "quantities", "operations", "memories"}
@@ -117,7 +121,7 @@ function answer = hello (adapter)
   end
   answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, ...
                    "versions", of (adapter, "versions", struct ()), "language", ["Octave ", OCTAVE_VERSION], ...
-                   "routes", of (adapter, "routes", struct ()), "capabilities", can, ...
+                   "routes", routes, "capabilities", can, ...
                    "conditional", isfield (adapter, "unsupported"), "spoils", false, "shared", false);
 end
 
