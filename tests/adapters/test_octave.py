@@ -77,7 +77,7 @@ def test_what_is_printed_disturbs_nothing(hostile: Open) -> None:
         ("raises", Raised, "Octave:undefined-function: 'nothing_of_this_name' undefined"),
         ("raises_its_own", Raised, "hostile:refused: not with 2 items"),
         ("declines", NotOffered, "not today"),
-        ("returns_complex", AdapterBroken, "y must be a real array, it is a complex double"),
+        ("returns_complex", AdapterBroken, "y must be a real array, it is a complex array"),
         ("returns_a_text", AdapterBroken, "y must be a real array, it is a char"),
         ("returns_another_shape", Raised, "transpose not defined for N-D objects"),
         ("returns_nothing", AdapterBroken, "forward returned None for y"),

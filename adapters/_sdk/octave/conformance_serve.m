@@ -196,7 +196,7 @@ function tensors = kept (g, names, results)
     if isempty (a) && g.batch > 0
       continue
     elseif ! (isreal (a) && (isnumeric (a) || islogical (a)))
-      error ("%s must be a real array, it is a %s", names{k}, class (a));
+      error ("%s must be a real array, it is a %s", names{k}, merge (iscomplex (a), "complex array", class (a)));
     end
     axes = numel (g.size) + 2;
     shape = [size(a), ones(1, axes - ndims (a))];
