@@ -6,6 +6,7 @@ Exit codes: 0 the implementation conforms; 1 it does not; 2 the call was wrong; 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from conformance import __version__
+from conformance import __version__, cli_adapters
 from conformance.errors import ConformanceError, NotationError
+from conformance.escape import terminal
+from conformance.say import say
 
 if TYPE_CHECKING:
     from conformance.engine.run import Event, Run
@@ -35,14 +38,14 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConformanceError as error:
-            click.echo(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
+            say(f"conformance: {error} [{_FAULT[error.fault]}]", err=True)
             sys.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001  (the last door: a traceback of ours helps no user)
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-            click.echo(f"conformance: {told} [{_FAULT['harness']}]", err=True)
+            say(f"conformance: {told} [{_FAULT['harness']}]", err=True)
             sys.exit(3)
 
 
@@ -114,6 +117,8 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
             raise click.UsageError("--resume goes on in its own folder: leave out --out")
         given = {name for name in asked if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
         done, out = kept(resume), resume
+        if not done.ended:
+            _check_programs(asked["adapters"], done.report.adapters, resume)
         asked |= _repeated(done.report.header, {name: asked[name] for name in given}, resume)
     elif not asked["adapters"]:
         raise click.UsageError("Missing argument 'ADAPTER...'.")
@@ -122,7 +127,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
     else:
         with contextlib.ExitStack() as stack:
             runs = _runs(asked, how, done, stack)
-            writes: list[Callable[[str], None]] = [click.echo] if as_json else []
+            writes: list[Callable[[str], None]] = [say] if as_json else []
             if out:
                 writes.append(stack.enter_context(Journal(out, done.lines if done else ())).write)
             writer = Writer(runs, profile=asked["profile"], only=asked["only"], to=writes)
@@ -134,7 +139,7 @@ def run(ctx: click.Context, /, *, resume: Path | None, as_json: bool, **asked: A
         if out:
             write_markdown(report, out)
     if not as_json or (done and done.ended):
-        click.echo(rendered(report), nl=False)
+        say(rendered(report), nl=False)
     sys.exit(report.exit_code())
 
 
@@ -194,6 +199,20 @@ def _repeated(header: dict[str, Any], given: dict[str, Any], folder: Path) -> di
     return was
 
 
+def _check_programs(given: tuple[str, ...], named: list[str], folder: Path) -> None:
+    """A report is data: it does not choose which programs run, but for those that come with this one."""
+    from conformance.adapter.manifest import bundled
+    from conformance.errors import ReportError
+
+    programs = [name for name in named if name.partition(":")[0] not in bundled()]
+    if programs and not given:
+        again = shlex.join(["conformance", "run", *named, "--resume", str(folder)])
+        raise ReportError(
+            f"the report in {str(folder)!r} is of {programs[0]!r}: a report alone starts no program that does not come with "
+            f"this one; if you trust it, say `{again}`"
+        )
+
+
 def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
     """The run's events; on a terminal with a bar that counts problems, elsewhere silently."""
     from conformance.mistakes.roots import events
@@ -203,7 +222,7 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
         return
     met = ""
     with click.progressbar(
-        length=len(run.problems()) + len(run.networks()), label=run.session.name, file=sys.stderr
+        length=len(run.problems()) + len(run.networks()), label=terminal(run.session.name), file=sys.stderr
     ) as bar:
         for event in events(run):
             problem = getattr(event, "problem", "")
@@ -213,90 +232,6 @@ def _with_progress(run: Run, *, quiet: bool) -> Iterator[Event]:
             yield event
 
 
-@main.command("list")
-def list_adapters() -> None:
-    """The bundled adapters, their routes, and whether an environment is made."""
-    from tabulate import tabulate
-
-    from conformance.adapter.environment import found
-    from conformance.adapter.manifest import bundled
-
-    rows = [
-        (
-            m.name,
-            m.language,
-            ("made" if found(m) else "not made") if m.isolated else "none needed",
-            ", ".join(m.routes),
-            m.summary,
-        )
-        for m in bundled().values()
-    ]
-    headers = ("adapter", "language", "environment", "routes", "what it asks")
-    click.echo(tabulate(rows, headers=headers, tablefmt="simple"))
-
-
-@main.group()
-def env() -> None:
-    """Environments of adapters: what they need to run, each in a folder of its own.
-
-    They lie in the user's cache folder, or in that which the variable CONFORMANCE_CACHE names.
-    """
-
-
-@env.command("create")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
-    "--here", "in_place", is_flag=True, help="install Python packages where conformance runs, instead"
-)
-def env_create(names: tuple[str, ...], *, in_place: bool) -> None:
-    """Make the environment of a bundled adapter, or of a folder with an adapter.toml; what is there stays as it is.
-
-    Exit codes: 0 it is there; 2 no such adapter; 3 it cannot be made.
-    """
-    from conformance.adapter.environment import create, here
-    from conformance.adapter.manifest import named
-
-    manifests = [named(name) for name in dict.fromkeys(names)]
-    strange = [m for m in manifests if in_place and m.language != "python"]
-    if strange:
-        raise click.UsageError(
-            f"--here is for adapters in Python: {strange[0].name} is in {strange[0].language}"
-        )
-    for manifest in manifests:
-        (here if in_place else create)(manifest, say=lambda line: click.echo(line, err=True))
-
-
-@env.command("list")
-def env_list() -> None:
-    """The environments that are made, and whether a bundled adapter uses them as it is now."""
-    from tabulate import tabulate
-
-    from conformance.adapter.environment import listed, place
-    from conformance.adapter.manifest import bundled
-
-    used = {place(m) for m in bundled().values()}
-    rows = [
-        (
-            folder.name.rpartition("-")[0],
-            "current" if folder in used else "former, or of a folder",
-            str(folder),
-        )
-        for folder in listed()
-    ]
-    click.echo(tabulate(rows, headers=("adapter", "state", "folder"), tablefmt="simple"))
-
-
-@env.command("remove")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def env_remove(names: tuple[str, ...]) -> None:
-    """Delete all environments of adapters, former ones too; exit code 2 if one has none."""
-    from conformance.adapter.environment import remove
-
-    for name in dict.fromkeys(names):
-        for folder in remove(name):
-            click.echo(f"{name}: deleted, {folder}", err=True)
-
-
 @main.command()
 @click.argument("clause", default="*", metavar="[ID]")
 def spec(clause: str) -> None:
@@ -304,48 +239,7 @@ def spec(clause: str) -> None:
     from conformance.spec import matching
     from conformance.spec.document import described
 
-    click.echo("\n\n".join(described(c) for c in matching(clause)))
-
-
-@main.command()
-@click.argument("adapter", metavar="ADAPTER")
-def doctor(adapter: str) -> None:
-    """Is an adapter wired rightly?  Exit code 3 if it is not."""
-    from conformance.adapter.connect import connect
-    from conformance.adapter.doctor import examine
-
-    sound = True
-    for remark in examine(connect(adapter)):
-        click.echo(f"{'ok    ' if remark.ok else 'FAULT '} {remark.check}: {remark.text}")
-        sound &= remark.ok
-    sys.exit(0 if sound else 3)
-
-
-@main.command()
-@click.argument("adapter", metavar="ADAPTER")
-@click.option("--json", "as_json", is_flag=True, help="print one JSON object an observation")
-def probe(adapter: str, *, as_json: bool) -> None:
-    """What kind of arithmetic is it?  Inferred from outside, with the evidence.
-
-    Exit codes: 0 it was probed, whatever was seen; 3 the adapter is broken.
-    """
-    import dataclasses
-    import json
-
-    from tabulate import tabulate
-
-    from conformance.adapter.connect import connect
-    from conformance.adapter.probe import probe as observed
-
-    seen = observed(connect(adapter))
-    if as_json:
-        for o in seen:
-            click.echo(json.dumps(dataclasses.asdict(o)))
-        return
-    headers = ("dtype", "quantity", "property", "value", "declared", "evidence")
-    rows = [(o.dtype, o.quantity or "all", o.property, o.value, o.declared, o.evidence) for o in seen]
-    widths = [None, None, None, 34, 20, 60]
-    click.echo(tabulate(rows, headers=headers, maxcolwidths=widths, disable_numparse=True))
+    say("\n\n".join(described(c) for c in matching(clause)))
 
 
 def _layer(line: str) -> Problem:
@@ -369,7 +263,7 @@ def explain(line: str, adapter: str) -> None:
 
     problem = _layer(line)
     told = explained(connect(adapter), problem)
-    click.echo(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
+    say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 
 
@@ -384,13 +278,13 @@ def repro(line: str, adapter: str) -> None:
     problem = _layer(line)
     made = reproducer(connect(adapter), problem)
     if made is None:
-        click.echo(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
+        say(f"nothing to reproduce: {adapter} is right on {problem}", err=True)
         sys.exit(0)
-    click.echo(made.source, nl=False)
+    say(made.source, nl=False)
     if not made.source:
-        click.echo(f"no script of one call shows it: {made.fault.said}", err=True)
+        say(f"no script of one call shows it: {terminal(made.fault.said)}", err=True)
     elif not shows(made):
-        click.echo("this script, run alone, does not show the fault: it hangs on what came before", err=True)
+        say("this script, run alone, does not show the fault: it hangs on what came before", err=True)
     sys.exit(1)
 
 
@@ -407,7 +301,7 @@ def check(*, file: Path, timeout: float) -> None:
     """Is the convolution layer of FILE.py right?  It is judged as it is, step by step, without an adapter."""
     from conformance.learner.check import check as checked
 
-    sys.exit(checked(file, seconds=timeout, tell=lambda text: click.echo(f"{text}\n")))
+    sys.exit(checked(file, seconds=timeout, tell=lambda text: say(f"{text}\n")))
 
 
 @main.command()
@@ -437,5 +331,15 @@ def power(*, only: str, pairs: int, seed: int, as_json: bool, markdown: bool) ->
     ) as tried:
         made = Power(trials=tuple(tried), seed=seed)
     written = report.as_json if as_json else report.as_markdown if markdown else report.rendered
-    click.echo(written(made), nl=False)
+    say(written(made), nl=False)
     sys.exit(1 if made.survivors else 0)
+
+
+for command in (
+    cli_adapters.list_adapters,
+    cli_adapters.env,
+    cli_adapters.doctor,
+    cli_adapters.new_adapter,
+    cli_adapters.probe,
+):
+    main.add_command(command)

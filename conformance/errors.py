@@ -21,6 +21,7 @@ judge     the harness contradicts itself                  `HarnessError`        
 ========  ==============================================  =======================================  =========
 
 An error is a record first (its attributes), a text last (``str``): one sentence that says what was wrong, with the value.
+The value may be anybody's text: it is shown on one line, escaped, and cut if it is long.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import ClassVar
+
+from conformance.escape import brief, terminal
 
 __all__ = [
     "AdapterBroken",
@@ -44,12 +47,18 @@ __all__ = [
     "near",
 ]
 
+WIDTH = 400
+"""Characters of a problem line that are shown whole."""
+
 
 class ConformanceError(Exception):
     """Base of all errors that this project raises on purpose."""
 
     fault: ClassVar[str] = "harness"
     exit_code: ClassVar[int] = 3
+
+    def __str__(self) -> str:
+        return terminal(brief(super().__str__()))
 
 
 class UserError(ConformanceError):
@@ -71,7 +80,12 @@ class NotationError(UserError, ValueError):
         self.reason, self.line, self.column = reason, line, column
 
     def __str__(self) -> str:
-        return f"{self.reason}\n    {self.line}\n    {' ' * self.column}^"
+        before, after = self.line[: self.column], self.line[self.column :]
+        if len(self.line) > WIDTH:
+            before = before if len(before) <= WIDTH // 2 else f"...{before[-WIDTH // 2 :]}"
+            after = after if len(after) <= WIDTH // 2 else f"{after[: WIDTH // 2]}..."
+        before, after = terminal(before), terminal(after)
+        return f"{terminal(brief(self.reason))}\n    {before}{after}\n    {' ' * len(before)}^"
 
 
 class AdapterNotFound(UserError):

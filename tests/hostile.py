@@ -145,7 +145,9 @@ def leaves_a_grandchild(seq: int) -> None:
 
 
 class Hostile(conformance.Adapter):  # type: ignore[misc,name-defined]
-    capabilities = conformance.Capabilities(ranks={1, 2}, dtypes={"float64"}, stride=True)
+    capabilities = conformance.Capabilities(
+        ranks={1, 2}, dtypes={"float64"}, stride=True, arithmetic=conformance.Arithmetic()
+    )
 
     def __init__(self, route: str = "") -> None:
         super().__init__(route)

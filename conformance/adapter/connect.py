@@ -16,6 +16,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from conformance.adapter.environment import command, found, hosted
 from conformance.adapter.manifest import bundled, sought
@@ -25,7 +26,7 @@ from conformance.adapter.session import TIME_LIMIT, Session
 from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError, near
 
-__all__ = ["connect", "load_class"]
+__all__ = ["Process", "connect", "load_class", "process_of"]
 
 GROUP = "conformance.adapters"
 
@@ -42,12 +43,17 @@ def connect(
         AdapterNotFound: no such name, file, program, entry point, class or route (the user's mistake).
         AdapterBroken: its file does not load, it does not start, or it declares nonsense (the adapter's).
     """
-    process = _process(target, in_process=in_process)
+    process = process_of(target, in_process=in_process)
     if process:
-        way, route, home = process
-        return Session(
-            Remote(way, target, route=route, time_limit=time_limit, memory=memory, folder=home), target
+        place = Remote(
+            process.command,
+            target,
+            route=process.route,
+            time_limit=time_limit,
+            memory=memory,
+            folder=process.folder,
         )
+        return Session(place, target)
     cls, route = _resolve(target)
     if route and route not in cls.routes:
         raise AdapterNotFound(
@@ -62,19 +68,28 @@ def connect(
         raise AdapterBroken(f"{target}: creating its adapter raises {_told(error)}") from error
 
 
-def _process(target: str, *, in_process: bool) -> tuple[Command, str, Path | None] | None:
-    """(how it is started, its route, the folder of its files) if it is asked in a process of its own."""
+class Process(NamedTuple):
+    """How an adapter is started, its route, and the folder of its files."""
+
+    command: Command
+    route: str = ""
+    folder: Path | None = None
+
+
+def process_of(target: str, *, in_process: bool = False) -> Process | None:
+    """How an adapter is asked in a process of its own; None if it is asked in this one."""
     if target.startswith("cmd:"):
-        return _program(target.removeprefix("cmd:")), "", None
+        return Process(_program(target.removeprefix("cmd:")))
     head, route = _split(target)
     manifest = sought(head)
     loadable = manifest is None or manifest.language == "python"
     if (in_process and loadable) or (manifest and not manifest.isolated):
         return None
     if manifest:
-        return command(manifest, found(manifest), route), route, manifest.folder
+        return Process(command(manifest, found(manifest), route), route, manifest.folder)
     what, route = _located(target)
-    return hosted(sys.executable, what), route, None if what.startswith("entry:") else Path(what).parent
+    folder = None if what.startswith("entry:") else Path(what).parent
+    return Process(hosted(sys.executable, what), route, folder)
 
 
 def _program(line: str) -> Command:

@@ -8,6 +8,7 @@ same is asked once more: if it then goes well, the fault is that of the call bef
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, request_of
 from conformance.adapter.worker import Command, Dead, Late, Worker
 from conformance.errors import AdapterBroken, AdapterNotFound, UserError
+from conformance.escape import terminal
 from conformance.problem import Geometry, dtype_of
 from conformance.problem.network import Network
 from conformance.problem.operations import CALLS
@@ -37,6 +39,8 @@ MEMORY = 2**33
 """Bytes of memory that a process may use."""
 PATIENCE = 3
 """Deaths and calls without an answer, in a row, after which an adapter is not asked any more."""
+SHOWN = 2**14
+"""Bytes of its standard error that are shown."""
 AGAIN = 4
 """Deaths after which the same is asked again, to tell whose fault they were."""
 
@@ -61,7 +65,8 @@ class Remote:
         folder: Path | None = None,
     ) -> None:
         self._name, self._route, self._time_limit = name, route, time_limit
-        self._worker = Worker(command, memory=memory)
+        self._worker = Worker(command, memory=memory, heard=self._show)
+        self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
@@ -93,6 +98,15 @@ class Remote:
 
     def close(self) -> None:
         self._worker.close()
+
+    def _show(self, said: bytes) -> None:
+        """Its standard error is shown as ours, as far as it is not a flood; it is no failure by itself."""
+        if self._shown < SHOWN:
+            text = terminal(said[: SHOWN - self._shown].decode("utf-8", "replace"), keep="\n\t")
+            sys.stderr.write(text)
+            self._shown += len(said)
+            if self._shown >= SHOWN:
+                sys.stderr.write(f"\n({self._name}: what else it writes to standard error is not shown)\n")
 
     # ---- calls ----
     def call(self, call: Call) -> Returned:

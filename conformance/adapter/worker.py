@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -124,13 +124,14 @@ class Shared:
 
 
 class Worker:
-    """The process of a command; memory: bytes that it may have in use.
+    """The process of a command.
 
-    `ask` starts it when it does not run.  After Dead, Late or AdapterBroken it has been ended.
+    memory: bytes that it may have in use.  heard: is told what it writes to standard error, piece by piece.  `ask` starts it
+    when it does not run.  After Dead, Late or AdapterBroken it has been ended.
     """
 
-    def __init__(self, command: Command, *, memory: int = 2**33) -> None:
-        self.command, self._memory = command, memory
+    def __init__(self, command: Command, *, memory: int, heard: Callable[[bytes], object]) -> None:
+        self.command, self._memory, self._heard = command, memory, heard
         self._running: _Process | None = None
 
     @property
@@ -149,7 +150,7 @@ class Worker:
     @property
     def _process(self) -> _Process:
         if self._running is None:
-            self._running = _Process(self.command)
+            self._running = _Process(self.command, self._heard)
         return self._running
 
     def ask(
@@ -174,18 +175,27 @@ class Worker:
         if running:
             running.end()
 
+    def left(self) -> int | None:
+        """Close its input, and see how it ends: its status, None if it does not."""
+        running = self._running
+        status = running.left() if running else None
+        self.kill()
+        return status
+
     def close(self) -> None:
         """Let it go: it has a moment to say bye."""
         if self._running:
             with contextlib.suppress(Dead, Late, AdapterBroken):
                 self.ask(request_of({"op": "bye"}), None, GRACE)
+                self._running.hear()
         self.kill()
 
 
 class _Process:
     """A running process and its pipes."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, heard: Callable[[bytes], object]) -> None:
+        self._heard = heard
         self.files = [Shared("request"), Shared("answer")] if LINUX else []
         self.offered = [f.descriptor for f in self.files] or None
         self.shares, self.seq, self.said = False, -1, b""
@@ -217,6 +227,13 @@ class _Process:
     def end(self) -> None:
         self._finalizer()
 
+    def left(self) -> int | None:
+        assert self.popen.stdin is not None  # noqa: S101  (for types)
+        self.popen.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.popen.wait(GRACE * 4)
+        return None
+
     def _close_files(self) -> None:
         for file in self.files:
             file.close()
@@ -226,6 +243,7 @@ class _Process:
         """Keep the end of what it wrote to standard error."""
         while chunk := _read(self.stderr):
             self.said = (self.said + chunk)[-KEPT:]
+            self._heard(chunk)
             if len(chunk) < CHUNK:
                 return
         if chunk is not None:  # it closed it

@@ -31,7 +31,7 @@ from conformance.problem.line import parsed
 from conformance.problem.network import NetworkProblem
 from conformance.spec import matching
 
-__all__ = ["CHECK", "FILE", "Known", "Ledger", "read"]
+__all__ = ["CHECK", "FILE", "Known", "Ledger", "entries", "read"]
 
 FILE = "known_failures.toml"
 CHECK = "known failures"
@@ -155,13 +155,22 @@ def read(path: Path) -> tuple[Known, ...]:
         AdapterBroken: it is not TOML, or an entry is not as it should be; the entry is named by its number.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise AdapterBroken(f"{path} is not TOML: {error}") from error
-    entries = content.get("known")
-    if set(content) != {"known"} or not isinstance(entries, list) or not entries:
-        raise AdapterBroken(f"{path}: it must hold [[known]] entries and nothing else")
-    return tuple(_entry(e, f"{path}, entry {k}") for k, e in enumerate(entries, start=1))
+        content = path.read_bytes()
+    except OSError as error:
+        raise AdapterBroken(f"{path} cannot be read: {error}") from error
+    return entries(content, str(path))
+
+
+def entries(content: bytes, source: str) -> tuple[Known, ...]:
+    """The entries that a file of this name holds; raises AdapterBroken."""
+    try:
+        document = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise AdapterBroken(f"{source} is not TOML: {error}") from error
+    found = document.get("known")
+    if set(document) != {"known"} or not isinstance(found, list) or not found:
+        raise AdapterBroken(f"{source}: it must hold [[known]] entries and nothing else")
+    return tuple(_entry(e, f"{source}, entry {k}") for k, e in enumerate(found, start=1))
 
 
 def _entry(raw: Any, place: str) -> Known:

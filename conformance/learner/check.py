@@ -10,6 +10,7 @@ from conformance.adapter.probe import inferred
 from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status
+from conformance.escape import terminal
 from conformance.learner.choose import Chosen, chosen
 from conformance.learner.load import load
 from conformance.learner.quiet import Late
@@ -35,7 +36,7 @@ def check(path: Path, *, seconds: float, tell: Callable[[str], None]) -> int:
     Raises:
         NothingToCheck: it holds no layer, or cannot be imported.
     """
-    module = load(path, seconds)
+    module, file = load(path, seconds), terminal(path.name)
     try:
         found = chosen(module, seconds)
     except Late as name:
@@ -44,11 +45,11 @@ def check(path: Path, *, seconds: float, tell: Callable[[str], None]) -> int:
                 f"{name} did not answer within {seconds:g} s on one small image: does one of its loops never end?"
             )
         )
-        tell(f"{path.name} is wrong: it does not come to an end.")
+        tell(f"{file} is wrong: it does not come to an end.")
         return 1
-    tell(_read(path, found))
+    tell(_read(file, found))
     reading = found.layer.reading
-    session = Session(Learned(reading), path.name, time_limit=seconds)
+    session = Session(Learned(reading), file, time_limit=seconds)
     session.inferred[reading.dtype] = inferred(session, reading.dtype)
     walked = list(walk(session, reading))
     tell("\n".join(map(_line, walked)))
@@ -57,7 +58,7 @@ def check(path: Path, *, seconds: float, tell: Callable[[str], None]) -> int:
         _each(tell, _broken(session, reading, walked, fault, path))
         return 1
     done = whole(session, reading)
-    _each(tell, _whole(done, path.name))
+    _each(tell, _whole(done, file))
     return done.report.exit_code()
 
 
@@ -66,9 +67,9 @@ def _each(tell: Callable[[str], None], paragraphs: Iterator[str]) -> None:
         tell(text)
 
 
-def _read(path: Path, found: Chosen) -> str:
+def _read(file: str, found: Chosen) -> str:
     """What was found, and what was assumed about it."""
-    lines = [f"{path.name}: {found.layer.reading.way.name}", "", "I assumed:"]
+    lines = [f"{file}: {found.layer.reading.way.name}", "", "I assumed:"]
     lines += [_wrapped(f"  - {sentence};") for sentence in assumptions(found.layer)]
     lines[-1] = lines[-1][:-1] + "."
     if found.others:
@@ -93,7 +94,7 @@ def _broken(
     if left:
         yield _wrapped(f"Not looked at yet: {', '.join(left)}.")
     said = "it raises" if fault.status is Status.CRASHED else "it is not right"
-    yield f"{path.name} is wrong: {said} in the step {step.name}."
+    yield f"{session.name} is wrong: {said} in the step {step.name}."
 
 
 def _whole(done: Whole, name: str) -> Iterator[str]:
@@ -129,10 +130,10 @@ def _finding(finding: Finding) -> str:
     ]
     said += [f"    {text}" for text in (seen(finding.judgement), finding.diagnosis, finding.hint) if text]
     said.append(f"    to read: `conformance spec {finding.clause}`")
-    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="      ") for line in said)
+    return "\n".join(textwrap.fill(terminal(line), WIDTH, subsequent_indent="      ") for line in said)
 
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(
-        text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        terminal(text), WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from conformance.adapter.session import TIME_LIMIT, Session
 from conformance.engine.judgement import Judgement, Status
+from conformance.escape import terminal
 from conformance.learner.forms import named, sizes_in
 from conformance.learner.quiet import Failed, place, tried
 from conformance.learner.reading import Reading
@@ -28,10 +29,10 @@ def broken(
     if judgement.status is Status.CRASHED:
         yield _crash(reading, problem, quantity, path)
     elif judgement.status is not Status.FAIL:
-        yield f"{path.name} on {problem}\n    {judgement.note}"
+        yield f"{terminal(path.name)} on {problem}\n    {terminal(judgement.note)}"
     else:
         yield from _shapes(reading, judgement, problem)
-        yield (explained(session, problem) or judgement.note).rstrip("\n")
+        yield (explained(session, problem) or terminal(judgement.note)).rstrip("\n")
 
 
 def _shapes(reading: Reading, judgement: Judgement, problem: Problem) -> Iterator[str]:
@@ -59,9 +60,10 @@ def _crash(reading: Reading, problem: Problem, quantity: str, path: Path) -> str
     """The exception, and the line of the learner's file that it came from."""
     came = _again(reading, problem, quantity)
     if not isinstance(came, Failed):
-        return f"{path.name} on {problem}\n    raised, but not when it was called again"
+        return f"{terminal(path.name)} on {problem}\n    raised, but not when it was called again"
     file, line, text = place(came.error, path.resolve().parent)
-    told = [f"{path.name} on {problem}", f"    raises {type(came.error).__name__}: {came.error}"]
+    raised = terminal(f"{type(came.error).__name__}: {came.error}")
+    told = [f"{terminal(path.name)} on {problem}", f"    raises {raised}"]
     return "\n".join(told + ([f"    in line {line} of {file}: {text}"] if file else []))
 
 

@@ -1,14 +1,16 @@
 """What went wrong in a network?  The catalogue's mistakes fitted to cost, deltas, gradients and steps, all together.
 
 A mistake explains what was observed only if it reproduces *every* tensor of *every* network put to the implementation, the
-right ones too, to all but the last bits of the largest element (mistakes round in their own order).  It is certain if
-nothing else in the catalogue does, the right way included, and enough networks were put.  At a kink, sigma' is what
-was seen of the implementation, or else that from below.
+right ones too, to all but the last bits of the largest element (mistakes round in their own order).  First single mistakes
+are tried, then pairs.  What fits is certain if nothing else of its kind does, the right way included, enough networks were
+put, and all candidates tried.  At a kink, sigma' is what was seen of the implementation, or else that from below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,108 +21,157 @@ from conformance.engine.networks import fitted_network, network_corpus
 from conformance.errors import AdapterBroken
 from conformance.mistakes.catalogue.network import NETWORK_MISTAKES
 from conformance.mistakes.diagnose import Diagnosis, Explanation
-from conformance.mistakes.network import Backpropagation
-from conformance.problem.network import NetworkOperands, NetworkProblem
+from conformance.mistakes.network import Backpropagation, NetworkMistake
+from conformance.mistakes.pairs import pair, pairs
+from conformance.problem.network import NetworkProblem
 from conformance.spec import NetworkQuestion, NotOffered, Raised, TimedOut
 from conformance.spec.network import RATE
 
 __all__ = ["diagnose_network"]
 
 Array = NDArray[Any]
-Results = Mapping[str, Array]
+Named = Mapping[str, Array]
+Results = tuple[Named, ...]
+"""In the order in which they are computed: the cost, deltas, gradients, and parameters after a step."""
+Candidate = tuple[NetworkMistake, ...]
+Kinks = Mapping[str, float]
 
 ENOUGH = 12
 """Networks that a mistake has to reproduce before it may be called certain; or all that the adapter offers."""
 CLOSE = 2.0**12
 """Unit roundoffs of the largest element within which two tensors are taken for one."""
+PATIENCE = 1.2
+"""Seconds of this thread after which no further pair is tried; networks are put within a third of it."""
 
 
 def diagnose_network(session: Session, problem: NetworkProblem) -> Diagnosis:
     """Why is a network wrong?"""
-    pool = list(_telling(session, problem))
-    observed: dict[NetworkProblem, Results] = {}
-    ways: dict[str, type[Backpropagation]] = {"": Backpropagation} | {m.name: m.way for m in NETWORK_MISTAKES}
-    conventions: tuple[dict[str, float], ...] = ({}, dict(session.kinks))
-    left = [(name, way, kinks) for name, way in ways.items() for kinks in conventions]
-    for p in pool:
-        seen = _observed(session, p)
-        if seen is None:
-            if p == problem:
-                return Diagnosis()
-            continue
-        observed[p] = seen
-        left = [one for one in left if _same(_predicted(one[1], p, seen, one[2]), seen, p)]
-        if not left:
-            return Diagnosis()
-    names = {name for name, _, _ in left}
-    fitting = [m for m in NETWORK_MISTAKES if m.name in names]
-    if "" in names or not fitting:
+    observed = _Observed(session, problem)
+    if not observed.answers:
         return Diagnosis()
-    enough = len(observed) >= min(ENOUGH, len(pool))
-    quantities = tuple(next(iter(observed.values())))
+    singles = observed.fitting([(), *((m,) for m in NETWORK_MISTAKES)])
+    fitting = singles or observed.fitting(_pairs())
+    if () in fitting:
+        return Diagnosis()
+    certain = observed.enough and len(fitting) == 1
+    quantities = tuple(q for named in observed.seen[problem] for q in named)
     return Diagnosis(
-        explanations=tuple(
-            Explanation(mistakes=(m,), quantities=quantities, certain=enough and len(fitting) == 1)
-            for m in fitting
-        )
+        explanations=tuple(Explanation(mistakes=c, quantities=quantities, certain=certain) for c in fitting)
     )
 
 
+@functools.cache
+def _pairs() -> tuple[Candidate, ...]:
+    return tuple(pairs(NETWORK_MISTAKES))
+
+
+@functools.cache
+def _way(candidate: Candidate) -> type[Backpropagation]:
+    return functools.reduce(pair, candidate).way if candidate else Backpropagation
+
+
+class _Observed:
+    """What an implementation computed of some networks, the given one first."""
+
+    def __init__(self, session: Session, problem: NetworkProblem) -> None:
+        self._session = session
+        self._end = time.thread_time() + PATIENCE
+        self._pool = list(_telling(session, problem))
+        self.seen: dict[NetworkProblem, Results] = {}
+        self.answers = self._observe(problem)
+        until = time.thread_time() + PATIENCE / 3
+        for near in self._pool:
+            if self.answers and time.thread_time() < until:
+                self._observe(near)
+        self._conventions = list(self._kinks())
+
+    @property
+    def enough(self) -> bool:
+        """Were so many networks put to it, and all candidates tried, that one explanation may be called certain?"""
+        return len(self.seen) >= min(ENOUGH, 1 + len(self._pool)) and not self._late
+
+    @property
+    def _late(self) -> bool:
+        return time.thread_time() > self._end
+
+    def _observe(self, p: NetworkProblem) -> bool:
+        """Ask for everything that it computes of a network; False if it does not answer."""
+        able, question = (
+            self._session.capabilities.network,
+            NetworkQuestion(network=p.network, operands=p.operands),
+        )
+        try:
+            answer = self._session.network(question)
+            seen = [{"cost": answer.cost}, _numbered("delta", answer.deltas), _tensors("", answer.gradients)]
+            if able and able.step:
+                moving = NetworkQuestion(network=p.network, operands=p.operands, rate=RATE)
+                seen.append(_tensors("moved ", self._session.network(moving).params))
+        except (Raised, NotOffered, TimedOut, AdapterBroken):
+            return False
+        self.seen[p] = tuple(seen)
+        return True
+
+    def _kinks(self) -> Iterator[Kinks]:
+        """What sigma' may be at 0: that from below, and what was seen if it is another."""
+        yield {}
+        seen = dict(self._session.kinks)
+        layers = [layer for p in self.seen for layer in p.network.layers]
+        if any(seen.get(layer.word, layer.below) != layer.below for layer in layers):
+            yield seen
+
+    def fitting(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """Those that reproduce everything, as far as they could be tried."""
+        found: dict[Candidate, None] = {}
+        for c in candidates:
+            if self._late:
+                break
+            if any(all(self._explains(c, p, kinks) for p in self.seen) for kinks in self._conventions):
+                found[c] = None
+        return list(found)
+
+    def _explains(self, candidate: Candidate, p: NetworkProblem, kinks: Kinks) -> bool:
+        """Does it reproduce what was seen of a network?"""
+        seen = self.seen[p]
+        with np.errstate(all="ignore"):
+            predicted = _computed(_way(candidate)(p.network, p.operands, kinks))
+            return all(_same(a, b, CLOSE * p.format.u) for a, b in zip(seen, predicted, strict=False))
+
+
 def _telling(session: Session, problem: NetworkProblem) -> Iterator[NetworkProblem]:
-    """The problem itself, then every network of the corpus as the adapter offers it; each once."""
+    """Every other network of the corpus as the adapter offers it; each once."""
     near = (fitted_network(n.problem.replace(dtype=problem.dtype), session) for n in network_corpus())
-    for p in dict.fromkeys([problem, *near]):
-        if session.network_refusal(p) is None:
+    for p in dict.fromkeys(near):
+        if p != problem and session.network_refusal(p) is None:
             yield p
 
 
-def _observed(session: Session, p: NetworkProblem) -> Results | None:
-    """Everything that the implementation computes of a problem; None if it does not answer."""
-    able, question = session.capabilities.network, NetworkQuestion(network=p.network, operands=p.operands)
-    try:
-        answer = session.network(question)
-        seen = _named("", answer.cost, answer.deltas, answer.gradients)
-        if able and able.step:
-            moved = session.network(NetworkQuestion(network=p.network, operands=p.operands, rate=RATE)).params
-            seen |= _pairs("moved ", moved)
-    except (Raised, NotOffered, TimedOut, AdapterBroken):
-        return None
-    return seen
+def _computed(way: Backpropagation) -> Iterator[Named]:
+    """Each when it is asked for: most candidates fail early."""
+    yield {"cost": np.asarray(way.cost())}
+    yield _numbered("delta", way.deltas)
+    yield _tensors("", way.gradients)
+    yield _tensors("moved ", way.stepped(RATE))
 
 
-def _predicted(
-    way: type[Backpropagation], p: NetworkProblem, like: Results, kinks: Mapping[str, float]
-) -> Results:
-    """The same of one way to do it."""
-    operands: NetworkOperands = p.operands
-    with np.errstate(all="ignore"):
-        made = way(p.network, operands, kinks)
-        found = _named("", made.cost(), made.deltas, made.gradients)
-        return found | (
-            _pairs("moved ", made.stepped(RATE)) if any(q.startswith("moved") for q in like) else {}
-        )
+def _numbered(name: str, tensors: Iterable[Array]) -> dict[str, Array]:
+    return {f"{name} {number}": a for number, a in enumerate(tensors, start=1)}
 
 
-def _named(prefix: str, cost: Any, deltas: Any, gradients: Any) -> dict[str, Array]:
-    named = {f"{prefix}cost": np.asarray(cost)}
-    named |= {f"{prefix}delta {number}": delta for number, delta in enumerate(deltas, start=1)}
-    return named | _pairs(prefix, gradients)
+def _tensors(prefix: str, layers: Iterable[tuple[Array, Array | None]]) -> dict[str, Array]:
+    """(w, b) of all layers by name."""
+    ws, bs = zip(*layers, strict=True)
+    return _numbered(f"{prefix}w", ws) | {
+        name: b for name, b in _numbered(f"{prefix}b", bs).items() if b is not None
+    }
 
 
-def _pairs(prefix: str, pairs: Any) -> dict[str, Array]:
-    named: dict[str, Array] = {}
-    for number, (w, b) in enumerate(pairs, start=1):
-        named |= {f"{prefix}w {number}": w} | ({} if b is None else {f"{prefix}b {number}": b})
-    return named
-
-
-def _same(a: Results, b: Results, p: NetworkProblem) -> bool:
-    return a.keys() == b.keys() and all(_close(a[q], b[q], CLOSE * p.format.u) for q in a)
+def _same(a: Named, b: Named, share: float) -> bool:
+    return a.keys() == b.keys() and all(_close(a[q], b[q], share) for q in a)
 
 
 def _close(a: Array, b: Array, share: float) -> bool:
-    if a.shape != b.shape:
-        return False
+    if a.shape != b.shape or np.array_equal(a, b):
+        return a.shape == b.shape
     with np.errstate(all="ignore"):
         a, b = a.astype(np.float64), b.astype(np.float64)
         reach = np.abs(a).max(initial=0.0)

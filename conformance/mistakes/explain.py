@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.session import Session
+from conformance.escape import terminal
 from conformance.mistakes.diagnose import Explanation, diagnose
 from conformance.mistakes.fault import READS, Fault, fault, simplest
 from conformance.mistakes.fingers import Told, counted
@@ -67,7 +68,7 @@ def explained(session: Session, problem: Problem, *, mistakes: Sequence[Mistake]
 
 
 def _heading(session: Session, seen: Fault, small: Fault) -> str:
-    lines = [f"{session.name} on {small.problem}"]
+    lines = [f"{terminal(session.name)} on {small.problem}"]
     if small.problem != seen.problem:
         lines.append(f"    made simpler from {seen.problem}")
     if small.call == 2:

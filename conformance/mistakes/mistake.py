@@ -37,8 +37,9 @@ class Mistake:
     """One mistake, by its name.
 
     sentence: what is done instead of the right thing.  hint: how to mend it.  quantities: those that `compute` gets wrong;
-    the others are right.  dtypes: codes of those in which it can be made.  switch: the change of a `Recipe` that makes
-    it, if it is one: then it combines with others.  fresh: makes `compute` for one adapter, if it keeps state.
+    the others are right.  dtypes: codes of those in which it can be made.  switch: the change of a `Recipe` (of an
+    optional operation: of a `Compound`) that makes it, if it is one: then it combines with others.  fresh: makes `compute`
+    for one adapter, if it keeps state.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Mistake:
     dtypes: tuple[str, ...] = CODES
     switch: Callable[[Any], Any] | None = dataclasses.field(default=None, repr=False)
     fresh: Callable[[], Compute] | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """Where it is made: layers or operations."""
+        return "operations" if set(self.quantities) & set(FURTHER) else "layers"
 
     @property
     def stem(self) -> str:

@@ -138,8 +138,13 @@ class Backpropagation:
 
     def gradient(self, number: int, delta: Floats) -> Pair:
         """dC/dw^l, dC/db^l."""
-        layer = self.convolution(number, delta)
-        return layer.dw, layer.db
+        return self.dw(number, delta), self.db(number, delta)
+
+    def dw(self, number: int, delta: Floats) -> Floats:
+        return self.convolution(number, delta).dw
+
+    def db(self, number: int, delta: Floats) -> Floats | None:
+        return self.convolution(number, delta).db
 
     def stepped(self, rate: float) -> list[Pair]:
         """The parameters after one step."""
@@ -162,8 +167,21 @@ class NetworkMistake:
     way: type[Backpropagation] = dataclasses.field(repr=False)
 
     @property
+    def kind(self) -> str:
+        """Where it is made."""
+        return "networks"
+
+    @property
     def stem(self) -> str:
         return self.name
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The steps that it does otherwise."""
+        return frozenset(name for name in dir(Backpropagation) if self._does(name))
+
+    def _does(self, name: str) -> bool:
+        return not name.startswith("_") and getattr(self.way, name) is not getattr(Backpropagation, name)
 
     def adapter(self) -> Adapter:
         """An implementation that makes it; its single layers are right."""

@@ -1,8 +1,8 @@
 """How strong is the suite?  Every mistake is put through the engine as an implementation: what kills it, and how soon.
 
 A mistake is *killed* by the first problem on which a clause fails.  Single ones meet the quick profile's problems, pairs the
-standard profile's.  One that survives has to be *equivalent*: its results are the right ones, bit for bit, on every
-problem of four corpora, and there is a reason for it.
+standard profile's; those in networks the corpus of networks.  One that survives has to be *equivalent*: its results are
+the right ones, bit for bit, on every problem of four corpora, and there is a reason for it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from conformance.engine.runner import judge, judge_network
 from conformance.errors import UserError
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
+from conformance.mistakes.compound import begun
 from conformance.mistakes.mistake import Mistake, right
 from conformance.mistakes.network import NetworkMistake
 from conformance.mistakes.recipe import computing
 from conformance.problem import Problem
-from conformance.problem.operations import FURTHER
+from conformance.problem.operations import FURTHER, shape_of
 from conformance.spec import Clause, Severity, matching
 
 __all__ = [
@@ -51,8 +52,8 @@ __all__ = [
     "tried_network",
 ]
 
-PAIR = "pair"
-"""The family of two mistakes made together."""
+PAIR = "pair of "
+"""The families of two mistakes made together: of layers, of operations, of networks."""
 NETWORK = "network"
 """The family of mistakes in whole networks."""
 
@@ -107,11 +108,11 @@ class Power:
 
     @property
     def singles(self) -> list[Trial]:
-        return [t for t in self.trials if t.family != PAIR]
+        return [t for t in self.trials if not t.family.startswith(PAIR)]
 
     @property
     def pairs(self) -> list[Trial]:
-        return [t for t in self.trials if t.family == PAIR]
+        return [t for t in self.trials if t.family.startswith(PAIR)]
 
     @property
     def survivors(self) -> list[Trial]:
@@ -142,16 +143,21 @@ def chosen(pattern: str = "*") -> list[Mistake | NetworkMistake]:
     return found
 
 
-def trials(mistakes: Iterable[Mistake | NetworkMistake], pairs: Iterable[Mistake]) -> Iterator[Trial]:
+def trials(
+    mistakes: Iterable[Mistake | NetworkMistake], pairs: Iterable[Mistake | NetworkMistake]
+) -> Iterator[Trial]:
     """Each single mistake, then each pair."""
     family = {m.name: name for name, members in FAMILIES.items() for m in members}
     for m in mistakes:
         if isinstance(m, NetworkMistake):
             yield tried_network(m)
-            continue
-        yield tried(m, family=family[m.name], reason=REASONS.get(m.name, ""), also=probes())
+        else:
+            yield tried(m, family=family[m.name], reason=REASONS.get(m.name, ""), also=probes())
     for m in pairs:
-        yield tried(m, family=PAIR, profile="standard", reason=MASKED)
+        if isinstance(m, NetworkMistake):
+            yield tried_network(m, family=PAIR + m.kind)
+        else:
+            yield tried(m, family=PAIR + m.kind, profile="standard", reason=MASKED)
 
 
 def tried(
@@ -177,7 +183,7 @@ def tried(
     return trial(problems=number, milliseconds=1000 * (time.perf_counter() - start))
 
 
-def tried_network(m: NetworkMistake) -> Trial:
+def tried_network(m: NetworkMistake, *, family: str = NETWORK) -> Trial:
     """A mistake put through the corpus of networks until a clause fails; its clauses are those that fail there."""
     session, start = Session(m.adapter(), m.name), time.perf_counter()
     for number, named in enumerate(network_corpus(), start=1):
@@ -186,7 +192,7 @@ def tried_network(m: NetworkMistake) -> Trial:
         if failed:
             return Trial(
                 name=m.name,
-                family=NETWORK,
+                family=family,
                 problems=number,
                 milliseconds=1000 * (time.perf_counter() - start),
                 killer=named.id,
@@ -194,7 +200,7 @@ def tried_network(m: NetworkMistake) -> Trial:
                 roots=_ordered(f.clause for f in findings(failed)),
             )
     ms = 1000 * (time.perf_counter() - start)
-    return Trial(name=m.name, family=NETWORK, problems=len(network_corpus()), milliseconds=ms)
+    return Trial(name=m.name, family=family, problems=len(network_corpus()), milliseconds=ms)
 
 
 def _seen(m: Mistake, problems: Iterable[Named]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -256,12 +262,12 @@ def probes() -> tuple[Named, ...]:
 
 def _agreeing(m: Mistake) -> int:
     """On how many problems its results are the right ones; 0 if they are not on one of them."""
-    base = computing() if m.switch else right
+    base = computing(start=begun) if m.switch else right
     problems = [n.problem for name in COMPARED for n in corpus(name) if n.problem.dtype in m.dtypes]
     for p in problems:
         for q in m.quantities:
-            if q != "db" or p.geometry.bias != "none":
-                a, b = (compute(p.geometry, p.operands, q) for compute in (m.compute, base))
+            if shape_of(p.geometry, q) is not None:
+                a, b = (compute(p.geometry, p.operands_of(q), q) for compute in (m.compute, base))
                 if a.shape != b.shape or a.tobytes() != b.tobytes():
                     return 0
     return len(problems)

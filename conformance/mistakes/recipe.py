@@ -102,12 +102,15 @@ def recipe(g: Geometry, operands: Operands, quantity: str) -> Recipe:
     )
 
 
-def computing(*switches: Switch) -> Compute:
-    """A layer that computes with these switches: its result is rounded once to the dtype."""
+def computing(*switches: Callable[[Any], Any], start: Callable[..., Any] = recipe) -> Compute:
+    """A layer that computes with these switches: its result is rounded once to the dtype.
+
+    start: (g, operands, quantity) -> what is switched.
+    """
 
     def compute(g: Geometry, operands: Operands, quantity: str) -> Any:
         dtype = dtype_of(operands.x.dtype)
-        made = recipe(g, operands, quantity)
+        made = start(g, operands, quantity)
         for switch in switches:
             made = switch(made)
         return dtype.rounded(made.result()).astype(dtype.numpy)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from conformance.adapter.session import Session
 from conformance.engine.runner import case_of
+from conformance.escape import terminal
 from conformance.mistakes.fault import Fault, fault, simplest
 from conformance.mistakes.inline import inlined
 from conformance.mistakes.page import WIDTH
@@ -119,7 +120,8 @@ def _title(session: Session, seen: Fault, *, needs_us: bool) -> str:
         else ""
     )
     text = f"{needs}{told}{f' ({versions})' if versions else ''}."
-    return textwrap.fill(text.replace("\\", "/").replace('"', "'"), WIDTH)
+    printable = terminal(" ".join(text.split()))  # it stands in the script's docstring, and cannot end it
+    return textwrap.fill(printable.replace("\\", "/").replace('"', "'"), WIDTH)
 
 
 # ---- which way ----

@@ -19,9 +19,13 @@ from typing import Any, TypeVar
 
 from conformance.errors import GeometryError
 
-__all__ = ["BIASES", "CONVENTIONS", "RANKS", "Geometry"]
+__all__ = ["BIASES", "CONVENTIONS", "LARGEST", "RANKS", "Geometry"]
 
 RANKS = (1, 2, 3)
+LARGEST = 2**30
+"""Elements that no array of a problem may exceed (8 GiB in float64), with room for every layer of a real network."""
+FARTHEST = 2**31 - 1
+"""The largest stride and dilation."""
 CONVENTIONS = ("correlation", "convolution")
 BIASES = ("none", "tied", "untied")
 
@@ -69,6 +73,7 @@ class Geometry:
         self._check_counts()
         for axis in range(rank):
             self._check_axis(axis)
+        self._check_memory()
 
     def _check_counts(self) -> None:
         for name, least in (("batch", 0), ("channels", 1), ("maps", 1), ("groups", 1)):
@@ -91,6 +96,8 @@ class Geometry:
             value = getattr(self, name)[axis]
             if value < 1:
                 raise GeometryError(f"{name} on axis {axis} must be at least 1, got {value}")
+            if name in ("stride", "dilation") and value > FARTHEST:
+                raise GeometryError(f"{name} on axis {axis} must be at most {FARTHEST}, got {value}")
         padded, reach = self.padded_size[axis], self.kernel_reach[axis]
         lo, hi = self.padding[axis]
         if padded < reach:
@@ -102,6 +109,23 @@ class Geometry:
             raise GeometryError(
                 f"padding {lo}:{hi} on axis {axis} crops all of the input of size {self.size[axis]}"
             )
+
+    def _check_memory(self) -> None:
+        """Before anything is allocated: a line of text must not ask for all memory that there is."""
+        items = max(self.batch, 1)
+        x, padded, y = (math.prod(sizes) for sizes in (self.size, self.padded_size, self.output))
+        counts = {
+            "x": items * self.channels * x,
+            "the padded x": items * self.channels * padded,
+            "w": math.prod(self.w_shape),
+            "y": items * self.maps * y,
+            "all windows of x": items * self.channels * y * math.prod(self.kernel),
+        }
+        for name, count in counts.items():
+            if count > LARGEST:
+                raise GeometryError(
+                    f"the problem is too large: {name} would have {count} elements, more than {LARGEST}"
+                )
 
     # ---- sizes that follow ----
     @property

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from conformance.problem.geometry import Geometry
 
-__all__ = ["CALLS", "CALL_OF", "FURTHER", "OPERATIONS", "Call", "offered_by", "shape_of"]
+__all__ = ["CALLS", "CALL_OF", "DIRECTIONS", "FURTHER", "OPERATIONS", "Call", "offered_by", "shape_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class Call:
 
 LAYER = {"x": "x", "w": "w", "b": "b"}
 DIRECTIONS = {"u": "u", "v": "v", "r": "r"}
+"""Of x, w and b."""
 MIRRORED = {"x": "delta", "w": "w", "b": "c"}
 
 CALLS = {

@@ -18,11 +18,13 @@ from typing import Any, Self
 import portalocker
 
 from conformance.engine.judgement import Judgement
+from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Event
 from conformance.errors import OutputError, ReportError
-from conformance.report.model import Report, read
+from conformance.report.files import content, opened
+from conformance.report.model import Report, parsed
 
-__all__ = ["FILE", "Journal", "Kept", "kept"]
+__all__ = ["FILE", "Journal", "Kept", "kept", "kept_of"]
 
 FILE = "report.jsonl"
 
@@ -57,7 +59,7 @@ class Journal:
         size = sum(len(line.encode()) + 1 for line in already)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
+            self._file = opened(self.path)
             portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
             self._file.truncate(size)  # in one step: a kill loses nothing
         except portalocker.LockException:
@@ -106,15 +108,22 @@ def kept(folder: Path) -> Kept:
     """What can be kept of a folder's journal; a last line that was cut off is left out.
 
     Raises:
-        ReportError: there is none, or an earlier line is damaged (its number is named).
+        ReportError: there is none, an earlier line is damaged (its number is named), or nobody can have asked for its run.
     """
     path = folder / FILE
     if not path.is_file():
         raise ReportError(f"there is no {FILE} in {str(folder)!r}: nothing to resume")
-    report = read(path, cut_off=True)
+    return kept_of(content(path), str(path))
+
+
+def kept_of(data: bytes, source: str) -> Kept:
+    """What can be kept of what a file of this name holds; raises ReportError."""
+    data = data[: data.rfind(b"\n") + 1]  # what comes after it was being written
+    report = parsed(data, source)
     if report.footer is not None:
         return Kept(report=report, lines=(), ended=True)
-    lines = path.read_bytes().rpartition(b"\n")[0].decode().split("\n")
+    _check_call(report.header, f"{source}, line 1")
+    lines = data.decode().removesuffix("\n").split("\n")
     records = [json.loads(line) for line in lines]
     at = next((_owner(r) for r in reversed(records) if r["record"] != "header"), "")
     stays = _stays(records, at)
@@ -131,6 +140,15 @@ def kept(folder: Path) -> Kept:
         judged={line: js for line, js in groups.items() if line in whole},
         at=at,
     )
+
+
+def _check_call(header: dict[str, Any], place: str) -> None:
+    """A run is only made again as the command line takes it."""
+    profile, seed = header["profile"], header["seed"]
+    if profile not in PROFILES:
+        raise ReportError(f"{place}: there is no profile {profile!r} to go on with")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ReportError(f"{place}: the seed {seed} is not between 0 and 2^32 - 1")
 
 
 def _stays(records: list[dict[str, Any]], at: str) -> int:

@@ -2,6 +2,7 @@
 
 One record a line, in the order in which things happened, so that a run can be followed and a file that was cut off is
 known by its missing footer.  Numbers that JSON cannot write (infinities, NaN) are the strings ``inf``, ``-inf``, ``nan``.
+A line is printable ASCII.  Whoever reads one does not know who wrote it: what is no record of the schema is refused.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from conformance.engine.judgement import Judgement, Status, joined
 from conformance.engine.known import CHECK as KNOWN
 from conformance.errors import ReportError
 from conformance.oracle import Grade
+from conformance.report.decode import decoded
+from conformance.report.files import content
 from conformance.spec import REGISTRY, Clause, Severity
 
-__all__ = ["SCHEMA", "Report", "Row", "read", "record", "schema"]
+__all__ = ["SCHEMA", "Report", "Row", "parsed", "read", "record", "schema"]
 
 SCHEMA = "conformance-report/1"
 
@@ -158,7 +161,10 @@ def record(kind: str, content: Any, **more: Any) -> str:
         if dataclasses.is_dataclass(content) and not isinstance(content, type)
         else content
     )
-    return json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
+    line = json.dumps({"record": kind, **more, **_plain(fields)}, allow_nan=False)
+    return line.replace(
+        "\x7f", "\\u007f"
+    )  # the one ASCII character that JSON leaves as it is, and no one can see
 
 
 def _plain(value: Any) -> Any:
@@ -171,50 +177,58 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def read(path: Path, *, cut_off: bool = False) -> Report:
-    """The report of a file; with `cut_off`, a last line that does not end is left out: its writer was killed.
+def read(path: Path) -> Report:
+    """The report of a file.
 
     Raises:
         ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
     """
+    return parsed(content(path), str(path))
+
+
+def parsed(data: bytes, source: str) -> Report:
+    """The report that a file of this name holds; raises ReportError."""
     try:
-        content = path.read_bytes()
-        text = (content[: content.rfind(b"\n") + 1] if cut_off else content).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReportError(f"{path} cannot be read: {error}") from error
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ReportError(f"{source} cannot be read: {error}") from error
     lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts
-    report: Report | None = None
-    for number, r in enumerate(_records(lines, path), start=1):
-        if report is None:
-            if r["record"] != "header":
-                break
-            report = Report(header=r)
-        else:
-            _add(report, r)
-        _check_clauses(report, r, f"{path}, line {number}")
-    if report is None:
-        raise ReportError(f"{path} does not begin with the header of a report")
+    records = _records(lines, source)
+    header = next(records, None)
+    if header is None or header["record"] != "header":
+        raise ReportError(f"{source} does not begin with the header of a report")
+    report = Report(header=header)
+    clauses, adapters = set(header["clauses"]), set(report.adapters)
+    _check_names("clause", header["clauses"], set(REGISTRY), f"{source}, line 1")
+    for number, r in enumerate(records, start=2):
+        place = f"{source}, line {number}"
+        if r["record"] == "header" or report.footer is not None:
+            raise ReportError(f"{place}: a {r['record']} may not stand there")
+        parts = (r, r.get("judgement", {}))
+        _check_names("clause", (p["clause"] for p in parts if "clause" in p), clauses, place)
+        _check_names("adapter", (p["adapter"] for p in parts if "adapter" in p), adapters, place)
+        _add(report, r)
     return report
 
 
-def _check_clauses(report: Report, r: dict[str, Any], place: str) -> None:
-    """A clause that this version does not know, or that was not asked for, cannot be shown."""
-    asked = report.header["clauses"]
-    strange = [c for c in asked if c not in REGISTRY] + [c for c in [r.get("clause")] if c and c not in asked]
-    if strange:
-        raise ReportError(f"{place}: clause {strange[0]} is not known here, or was not asked for")
+def _check_names(what: str, names: Iterable[str], there: set[str], place: str) -> None:
+    """A clause that this version does not know, or a name that was not asked for, cannot be shown."""
+    for name in names:
+        if name not in there:
+            raise ReportError(f"{place}: {what} {name} is not known here, or was not asked for")
 
 
-def _records(lines: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:
+def _records(lines: Iterable[str], source: str) -> Iterator[dict[str, Any]]:
     validator = jsonschema.Draft202012Validator(schema())
     for number, line in enumerate(lines, start=1):
+        place = f"{source}, line {number}"
         try:
-            loaded = json.loads(line)
+            loaded = decoded(line)
             validator.validate(loaded)
         except (ValueError, RecursionError) as error:
-            raise ReportError(f"{path}, line {number}: not JSON ({error})") from error
+            raise ReportError(f"{place}: not JSON ({error})") from error
         except jsonschema.ValidationError as error:
-            raise ReportError(f"{path}, line {number}: not a record of {SCHEMA}: {error.message}") from error
+            raise ReportError(f"{place}: not a record of {SCHEMA}: {error.message}") from error
         yield loaded
 
 
@@ -236,4 +250,5 @@ def _judgement(r: dict[str, Any]) -> Judgement:
         k: float(r[k]) if isinstance(r[k], str) else r[k] for k in ("got", "expected", "error_over_bound")
     }
     index = None if r["index"] is None else tuple(r["index"])
-    return Judgement(**{**r, **numbers, "index": index, "status": Status(r["status"])})
+    own = {k: v for k, v in r.items() if k != "record"}
+    return Judgement(**{**own, **numbers, "index": index, "status": Status(r["status"])})

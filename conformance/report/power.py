@@ -10,7 +10,8 @@ from tabulate import tabulate
 
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
-from conformance.mistakes.power import CLAUSES, NETWORK, NETWORK_CLAUSES, Power, Trial, probes
+from conformance.mistakes.pairs import KINDS
+from conformance.mistakes.power import CLAUSES, NETWORK, NETWORK_CLAUSES, PAIR, Power, Trial, probes
 from conformance.report.table import STYLES
 
 __all__ = ["SCHEMA", "as_json", "as_markdown", "rendered"]
@@ -25,6 +26,10 @@ Made by `conformance power --markdown`.  Every catalogued mistake is run as an i
 corpora in their order, until a clause fails.  The clauses that kill it are those that fail on that problem, on the same
 geometry with small integers, or on one of the first problems that show each clause ({probes}).
 Mistakes in networks are put through the corpus of networks, to chapter NET."""
+
+PAIRS = """\
+Two mistakes of one kind, made together; drawn with seed {seed}.  Those of layers and of optional operations are put to the
+problems of the standard profile, those of networks to the corpus of networks."""
 
 COLUMNS = """\
 kills: of how many mistakes the clause fails.  root: of how many it names a finding (the others fall with it).  alone: of how
@@ -119,14 +124,21 @@ def _row(t: Trial) -> tuple[object, ...]:
 
 
 def _pairs(power: Power) -> Iterator[str]:
+    """How many of each kind were drawn, and what became of them."""
     if not power.pairs:
         yield "None were drawn."
         return
-    most = max([t.problems for t in power.pairs if t.killer], default=0)
-    yield (
-        f"{len(power.pairs)} pairs of switchable mistakes, drawn with seed {power.seed}, on the problems of the standard "
-        f"profile: {_counted(power.pairs)}, after {most} problems at the most."
-    )
+    yield PAIRS.format(seed=power.seed)
+    headers = ("of", "pairs", "killed", "equivalent", "not killed", "problems, median", "problems, most")
+    kinds = {kind: [t for t in power.pairs if t.family == PAIR + kind] for kind in KINDS}
+    yield _table([_kind(kind, drawn) for kind, drawn in kinds.items() if drawn], headers, "markdown")
+
+
+def _kind(kind: str, drawn: Sequence[Trial]) -> tuple[object, ...]:
+    verdicts = [t.verdict for t in drawn]
+    counts = (verdicts.count(verdict) for verdict in ("killed", "equivalent", "SURVIVES"))
+    most = max([t.problems for t in drawn if t.killer], default=0)
+    return kind, len(drawn), *counts, f"{Power.median(drawn):g}", most
 
 
 def _table(

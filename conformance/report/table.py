@@ -1,4 +1,8 @@
-"""The tables of a report, for a terminal or as markdown: one row a clause, one row a finding, a matrix of adapters."""
+"""The tables of a report, for a terminal or as markdown: one row a clause, one row a finding, a matrix of adapters.
+
+Names, reasons and exceptions in it are anybody's texts: whatever is shown leaves as a cell (`_tabulated`) or as a line
+(`_line`), and is escaped there.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from tabulate import tabulate
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
 from conformance.engine.known import CHECK as KNOWN
+from conformance.escape import brief, markdown, terminal
 from conformance.report.model import Report, Row
 
 __all__ = ["STYLES", "rendered"]
@@ -20,41 +25,42 @@ STYLES = {"terminal": "simple", "markdown": "github"}
 
 def rendered(report: Report, style: str = "terminal") -> str:
     """The whole report as text."""
-    parts = list(_parts(report, STYLES[style], "## " if style == "markdown" else ""))
+    parts = list(_parts(report, style, "## " if style == "markdown" else ""))
     title = "# Conformance report\n\n" if style == "markdown" else ""
     return title + "\n\n".join(parts) + "\n"
 
 
-def _parts(report: Report, table: str, heading: str) -> Iterator[str]:
-    yield _about(report)
+def _parts(report: Report, style: str, heading: str) -> Iterator[str]:
+    yield "\n\n".join(_line(text, style) for text in _about(report))
     for adapter in report.adapters:
-        yield f"{heading}{adapter}: clauses"
-        yield _clauses(report.rows(adapter), table)
+        yield heading + _line(f"{adapter}: clauses", style)
+        yield _clauses(report.rows(adapter), style)
         found = report.findings_of(adapter)
         if found:
-            yield f"{heading}{adapter}: findings"
-            yield _findings(found, table)
-        yield from _remarks(report, adapter)
+            yield heading + _line(f"{adapter}: findings", style)
+            yield _findings(found, style)
+        told = list(_remarks(report, adapter))
+        if told:
+            yield "\n".join(_line(text, style) for text in told)
     if len(report.adapters) > 1:
         yield f"{heading}Matrix"
-        yield _matrix(report, table)
-    yield "\n".join(report.verdict(adapter) for adapter in report.adapters)
+        yield _matrix(report, style)
+    yield "\n".join(_line(report.verdict(adapter), style) for adapter in report.adapters)
     if report.footer is None:
         yield "This report was cut off: it has no footer, and what is missing is not known."
 
 
-def _about(report: Report) -> str:
+def _about(report: Report) -> Iterator[str]:
     h = report.header
     versions = ", ".join(f"{name} {version}" for name, version in h["versions"].items())
-    lines = [f"profile {h['profile']}, seed {h['seed']}, clauses {h['only']}; {versions}; {h['platform']}"]
+    yield f"profile {h['profile']}, seed {h['seed']}, clauses {h['only']}; {versions}; {h['platform']}"
     for a in h["adapters"]:
         libraries = ", ".join(f"{name} {version}" for name, version in a["versions"].items())
         classes = "; ".join(f"{dtype} {c}" for dtype, c in a["arithmetic"].items())
-        lines.append(f"{a['name']}: {libraries or 'no versions stated'}; arithmetic: {classes}")
-    return "\n\n".join(lines)
+        yield f"{a['name']}: {libraries or 'no versions stated'}; arithmetic: {classes}"
 
 
-def _clauses(rows: list[Row], table: str) -> str:
+def _clauses(rows: list[Row], style: str) -> str:
     headers = ("clause", "", "sentence", "status", "problems", "weak", "grade", "error/bound")
     body = [
         (
@@ -69,10 +75,10 @@ def _clauses(rows: list[Row], table: str) -> str:
         )
         for row in rows
     ]
-    return _tabulated(body, headers, table, (None, None, 60, 30, None, None, None, None))
+    return _tabulated(body, headers, style, (None, None, 60, 30, None, None, None, None))
 
 
-def _findings(found: list[Finding], table: str) -> str:
+def _findings(found: list[Finding], style: str) -> str:
     headers = ("clause", "", "falls with it", "problems", "smallest problem", "what was seen")
     body = [
         (
@@ -85,7 +91,7 @@ def _findings(found: list[Finding], table: str) -> str:
         )
         for f in found
     ]
-    return _tabulated(body, headers, table, (None, None, 24, None, 36, 48))
+    return _tabulated(body, headers, style, (None, None, 24, None, 36, 48))
 
 
 def seen(j: Judgement) -> str:
@@ -105,36 +111,31 @@ def seen(j: Judgement) -> str:
 
 
 def _remarks(report: Report, adapter: str) -> Iterator[str]:
-    told = [
-        r
-        for name, r in report.remarks
-        if name == adapter and (not r.ok or r.check == "arithmetic" or "though it is not claimed" in r.text)
-    ]
-    if told:
-        yield "\n".join(r.text if r.check == KNOWN else f"doctor: {r.text}" for r in told)
+    for name, r in report.remarks:
+        matters = not r.ok or r.check == "arithmetic" or "though it is not claimed" in r.text
+        if name == adapter and matters:
+            yield r.text if r.check == KNOWN else f"doctor: {r.text}"
 
 
-def _matrix(report: Report, table: str) -> str:
+def _matrix(report: Report, style: str) -> str:
     rows = {adapter: report.rows(adapter) for adapter in report.adapters}
     clauses = [row.clause.id for row in next(iter(rows.values()))]
     body = [(id_, *(str(rows[a][k].status) for a in report.adapters)) for k, id_ in enumerate(clauses)]
-    return _tabulated(body, ("clause", *report.adapters), table, (None,) * (1 + len(rows)))
+    return _tabulated(body, ("clause", *report.adapters), style, (None,) * (1 + len(rows)))
 
 
 def _tabulated(
-    body: Sequence[Sequence[object]], headers: tuple[str, ...], table: str, widths: tuple[int | None, ...]
+    body: Sequence[Sequence[object]], headers: tuple[str, ...], style: str, widths: tuple[int | None, ...]
 ) -> str:
-    if table == "github":
-        body, headers = [[_escaped(cell) for cell in row] for row in body], tuple(map(_escaped, headers))
-        widths = ()
-    cells = [[str(cell) for cell in row] for row in body]
-    wrap: dict[str, Any] = {"maxcolwidths": list(widths)} if widths else {}
-    return tabulate(cells, headers=headers, tablefmt=table, disable_numparse=True, **wrap)
+    cells = [[_line(str(cell), style) for cell in row] for row in body]
+    wrap: dict[str, Any] = {"maxcolwidths": list(widths)} if style == "terminal" and cells else {}
+    titles = [_line(title, style) for title in headers]
+    return tabulate(cells, headers=titles, tablefmt=STYLES[style], disable_numparse=True, **wrap)
 
 
-def _escaped(cell: object) -> str:
-    """A markdown cell: on one line, without a border of its own."""
-    return " ".join(str(cell).split()).replace("|", "\\|")
+def _line(text: str, style: str) -> str:
+    """Somebody's text on one line, or in one cell, which it cannot leave."""
+    return (markdown if style == "markdown" else terminal)(brief(text))
 
 
 def _ratio(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import importlib.metadata
+import io
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
 from conformance.engine.run import Event, Run
+from conformance.errors import OutputError
 from conformance.oracle.arithmetic import Arithmetic, described
 from conformance.problem import DTYPES
+from conformance.report.files import opened
 from conformance.report.model import SCHEMA, Report, record
 from conformance.report.table import rendered
 
@@ -117,8 +120,18 @@ def _declared(classes: Mapping[str, Arithmetic] | None) -> str:
 
 
 def write_markdown(report: Report, folder: Path) -> None:
-    """report.md beside the JSON lines."""
-    (folder / "report.md").write_text(rendered(report, "markdown"), encoding="utf-8")
+    """report.md beside the JSON lines.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / "report.md"
+    try:
+        with io.BufferedWriter(opened(path)) as file:
+            file.truncate(0)
+            file.write(rendered(report, "markdown").encode())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _now() -> str:

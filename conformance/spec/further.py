@@ -13,10 +13,12 @@ import numpy as np
 
 from conformance.oracle import Evidence, compare, identical, wrong
 from conformance.oracle.operations import exact
+from conformance.problem import Problem
+from conformance.problem.operations import DIRECTIONS
 from conformance.spec.case import Case
 from conformance.spec.inner import Pair, dot
 
-__all__ = ["balanced", "equal", "never_rounds", "one_alone"]
+__all__ = ["balanced", "equal", "held", "never_rounds", "one_alone"]
 
 
 def equal(case: Case, *quantities: str) -> Iterator[Evidence]:
@@ -63,14 +65,18 @@ def one_alone(case: Case, *quantities: str) -> Iterator[Evidence]:
     """
     if not never_rounds(case, *quantities):
         return
-    further = case.problem.further
-    there = [name for name in ("u", "v", "r") if getattr(further, name) is not None]
-    direction = there[case.problem.seed % len(there)]
-    others: dict[str, Any] = dict.fromkeys({"u", "v", "r"} - {direction})
+    others: dict[str, Any] = dict.fromkeys(held(case.problem))
+    (direction,) = DIRECTIONS.keys() - others.keys()
     for q in quantities:
         got = case.settled(q, case.ask(q, **others))
-        right = exact(case.g, further.replace(**others), q)
+        right = exact(case.g, case.problem.further.replace(**others), q)
         yield identical(q, got, right, f"{q} of {direction} alone")
+
+
+def held(problem: Problem) -> tuple[str, ...]:
+    """The directions that are None where one of them is asked for alone: the problem's seed says which."""
+    there = [name for name in DIRECTIONS if getattr(problem.further, name) is not None]
+    return tuple(name for name in DIRECTIONS if name != there[problem.seed % len(there)])
 
 
 _NAMES = {

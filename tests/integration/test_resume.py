@@ -1,4 +1,7 @@
-"""A run that was killed at any moment goes on with `--resume`, and its report is that of an undisturbed run."""
+"""A run that was killed at any moment goes on with `--resume`, and its report is that of an undisturbed run.
+
+What is in the file is data: it does not choose which programs run.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,11 @@ def whole(invoke: Invoke, adapter_file: Write, tmp_path: Path) -> Path:
     return out / "report.jsonl"
 
 
+def resumed(invoke: Invoke, folder: Path, whole: Path, *more: str) -> Any:
+    """The adapter that is a file is named again, and so is the other one."""
+    return invoke("run", whole.parents[1] / "wrong.py", "python-numpy", "--resume", folder, *more)
+
+
 def test_killed_at_any_moment_a_run_goes_on_to_the_same_report(
     invoke: Invoke, whole: Path, tmp_path: Path
 ) -> None:
@@ -50,7 +58,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_report(
         folder = tmp_path / f"cut-{number}"
         folder.mkdir()
         (folder / whole.name).write_bytes(content[:cut])
-        said = invoke("run", "--resume", folder)
+        said = resumed(invoke, folder, whole)
         assert said.code == 1, (cut, said.err)
         assert without_times(folder / whole.name) == without_times(whole), cut
         assert (folder / "report.md").read_text() == (whole.parent / "report.md").read_text()
@@ -72,10 +80,10 @@ def test_a_killed_run_that_is_killed_again_while_it_resumes_loses_nothing(
         return judge(*args)
 
     monkeypatch.setattr(runner, "judge", dies)
-    invoke("run", "--resume", tmp_path)
+    resumed(invoke, tmp_path, whole)
     assert len((tmp_path / whole.name).read_bytes()) >= len(content) // 2
     monkeypatch.undo()
-    assert invoke("run", "--resume", tmp_path).code == 1
+    assert resumed(invoke, tmp_path, whole).code == 1
     assert without_times(tmp_path / whole.name) == without_times(whole)
 
 
@@ -95,7 +103,7 @@ def test_a_process_that_is_killed_at_work_can_be_resumed(
             break
         time.sleep(0.002)
     assert process.wait() == -signal.SIGKILL
-    assert invoke("run", "--resume", tmp_path / "out").code == 0
+    assert invoke("run", adapter_file("right.py"), "--resume", tmp_path / "out").code == 0
     undisturbed = tmp_path / "undisturbed"
     invoke("run", adapter_file("right.py"), "--only", ONLY, "--profile", "quick", "--out", undisturbed)
     assert without_times(report) == without_times(undisturbed / "report.jsonl")
@@ -119,7 +127,7 @@ def test_a_journal_of_another_version_is_refused(invoke: Invoke, whole: Path) ->
     versions = json.loads(whole.read_text().splitlines()[0])["versions"]
     cut_off(whole, versions={**versions, "conformance": "0.0.1"})
     before = whole.read_bytes()
-    said = invoke("run", "--resume", whole.parent)
+    said = resumed(invoke, whole.parent, whole)
     assert said.code == 2
     assert "line 1: this run does not repeat what stands there: it has versions" in said.err
     assert '"conformance": "0.0.1"' in said.err
@@ -139,15 +147,57 @@ def test_another_call_than_the_one_that_was_cut_off_is_refused(
     option: str, value: str, says: str, invoke: Invoke, whole: Path
 ) -> None:
     cut_off(whole)
-    said = invoke("run", "--resume", whole.parent, option, value)
+    said = resumed(invoke, whole.parent, whole, option, value)
     assert said.code == 2
     assert f"the run in '{whole.parent}' {says}: it goes on as it began" in said.err
 
 
 def test_the_same_call_may_be_made_again(invoke: Invoke, whole: Path) -> None:
     cut_off(whole)
-    said = invoke("run", "--resume", whole.parent, "--seed", "0", "--only", ONLY)
+    said = resumed(invoke, whole.parent, whole, "--seed", "0", "--only", ONLY)
     assert said.code == 1
+
+
+def test_a_report_alone_starts_no_program_but_bundled_ones(
+    invoke: Invoke, whole: Path, adapter_file: Write
+) -> None:
+    cut_off(whole)
+    ran = whole.parents[1] / "ran"
+    adapter_file("wrong.py", whole=f"open({str(ran)!r}, 'w')")
+    said = invoke("run", "--resume", whole.parent)
+    assert (said.code, said.out, ran.exists()) == (2, "", False)
+    wrong = whole.parents[1] / "wrong.py"
+    assert f"the report in '{whole.parent}' is of '{wrong}': a report alone starts no program" in said.err
+    assert f"say `conformance run {wrong} python-numpy --resume {whole.parent}`" in said.err
+
+
+def test_a_report_of_a_bundled_adapter_alone_is_gone_on_with(invoke: Invoke, tmp_path: Path) -> None:
+    problems = [word for line in LINES for word in ("--problem", line)]
+    invoke("run", "python-numpy", "--only", ONLY, *problems, "--out", tmp_path / "out")
+    cut_off(tmp_path / "out" / "report.jsonl")
+    assert invoke("run", "--resume", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"profile": "../../etc"}, "line 1: there is no profile '../../etc' to go on with"),
+        ({"seed": -1}, "line 1: the seed -1 is not between 0 and 2^32 - 1"),
+        ({"seed": 2.0}, "line 1: the seed 2.0 is not between 0 and 2^32 - 1"),
+        ({"given": ["i999999999999 k1"]}, "the problem is too large: x would have 999999999999 elements"),
+        ({"given": ["\x1b[31m"]}, "no token begins like '\\x1b[31m'"),
+        ({"dtype": "f128"}, "dtype must be one of"),
+        ({"only": "["}, "no clause matches '['"),
+    ],
+)
+def test_a_run_that_nobody_can_have_asked_for_is_not_gone_on_with(
+    changes: dict[str, Any], says: str, invoke: Invoke, whole: Path
+) -> None:
+    cut_off(whole, **changes)
+    said = resumed(invoke, whole.parent, whole)
+    assert (said.code, said.out) == (2, "")
+    assert says in said.err
+    assert "\x1b" not in said.err
 
 
 def test_resuming_elsewhere_is_refused(invoke: Invoke, whole: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ PROJECT = (
     "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "SECURITY.md",
     "SPEC.md",
     "adapters/*/adapter.toml",
     "adapters/*/adapter_*.py",

@@ -19,11 +19,14 @@ from conformance.mistakes.catalogue import CATALOGUE
 from conformance.mistakes.diagnose import Diagnosis, diagnose
 from conformance.mistakes.mistake import Mistake
 from conformance.mistakes.mistake import right as computed_right
-from conformance.mistakes.recipe import computing, recipe
+from conformance.mistakes.observed import Asked, _ways
+from conformance.mistakes.pairs import pair, pairs
 from conformance.mistakes.roots import events
 from conformance.problem import QUANTITIES, Geometry, Operands, Problem
+from conformance.problem.operations import shape_of
 
-SWITCHABLE = [m for m in CATALOGUE.values() if m.switch]
+SWITCHABLE = [m for m in CATALOGUE.values() if m.switch and m.kind == "layers"]
+OPERATIONS = [m for m in CATALOGUE.values() if m.kind == "operations"]
 LEARNER = Capabilities(ranks={2}, dtypes={"f64"}, stride=True, padding="symmetric")
 """What someone's own layer may offer: much of the catalogue cannot be told apart with it."""
 
@@ -35,30 +38,26 @@ def small() -> tuple[Problem, ...]:
     return tuple(sorted((p for p in found if p.geometry.batch), key=lambda p: p.geometry.products))
 
 
-def computed(m: Mistake, p: Problem, q: str) -> bytes:
-    result = m.compute(p.geometry, p.operands, q)
-    return repr(result.shape).encode() + result.tobytes()
+def computed(m: Mistake, a: Asked, q: str) -> bytes:
+    result = m.compute(a.problem.geometry, a.operands(q), q)
+    return repr(result.shape).encode() + (result + 0).tobytes()  # -0 is 0
 
 
-def right(p: Problem, q: str) -> bytes:
-    result = p.format.rounded(recipe(p.geometry, p.operands, q).result()).astype(p.format.numpy)
-    return repr(result.shape).encode() + result.tobytes()
+def right(a: Asked, q: str) -> bytes:
+    form = a.problem.format
+    result = form.rounded(a.begun(q).result()).astype(form.numpy)
+    return repr(result.shape).encode() + (result + 0).tobytes()  # -0 is 0
+
+
+def asked(q: str, session: Session) -> list[Asked]:
+    """All that is put to an implementation of a quantity: each problem, and along one direction alone."""
+    offered = [p for p in small() if session.refusal(p.geometry, p.dtype) is None]
+    return [a for p in offered if shape_of(p.geometry, q) is not None for a in _ways(p, q)]
 
 
 def shows(m: Mistake, q: str, session: Session) -> list[Problem]:
     """The offered problems on which a mistake changes a quantity."""
-    asked = [
-        p
-        for p in small()
-        if session.refusal(p.geometry, p.dtype) is None and (q != "db" or p.geometry.bias != "none")
-    ]
-    return [p for p in asked if computed(m, p, q) != right(p, q)]
-
-
-def both(a: Mistake, b: Mistake) -> Mistake:
-    assert a.switch
-    assert b.switch
-    return dataclasses.replace(a, name=f"{a.name} and {b.name}", compute=computing(a.switch, b.switch))
+    return [a.problem for a in asked(q, session) if computed(m, a, q) != right(a, q)]
 
 
 def put(m: Mistake, able: Capabilities | None = None) -> Session:
@@ -73,13 +72,10 @@ def indistinguishable(diagnosis: Diagnosis, m: Mistake, q: str, session: Session
     if not diagnosis.explanations:
         return False
     first = diagnosis.explanations[0].mistakes
-    if {f.name for f in first} == set(m.name.split(" and ")):
+    if {f.name for f in first} == set(m.name.split(" + ")):
         return True
-    named = first[0] if len(first) == 1 else both(*first)
-    asked = [p for p in small() if session.refusal(p.geometry, p.dtype) is None]
-    return all(
-        computed(named, p, q) == computed(m, p, q) for p in asked if q != "db" or p.geometry.bias != "none"
-    )
+    named = functools.reduce(pair, first)
+    return all(computed(named, a, q) == computed(m, a, q) for a in asked(q, session))
 
 
 def outcome(m: Mistake, able: Capabilities | None = None) -> tuple[bool, bool] | None:
@@ -92,6 +88,13 @@ def outcome(m: Mistake, able: Capabilities | None = None) -> tuple[bool, bool] |
     diagnosis = diagnose(session, problems[0], q)
     certain = bool(diagnosis.explanations) and diagnosis.explanations[0].certain
     return indistinguishable(diagnosis, m, q, session), certain
+
+
+def drawn_outcomes(mistakes: list[Mistake], count: int, seed: int) -> list[tuple[bool, bool]]:
+    """Of pairs in one quantity, those that show."""
+    both = [(a, b) for a, b in pairs(mistakes) if a.quantities == b.quantities]
+    made = [pair(a, b) for a, b in random.Random(seed).sample(both, count)]
+    return [o for m in made if (o := outcome(m)) is not None]
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +112,15 @@ def test_single_mistakes_are_named(drawn: random.Random) -> None:
 
 def test_pairs_of_mistakes_in_one_quantity_are_named(drawn: random.Random) -> None:
     of = {q: [m for m in SWITCHABLE if m.quantities == (q,)] for q in QUANTITIES}
-    pairs = [both(*drawn.sample(of[drawn.choice(QUANTITIES)], 2)) for _ in range(12)]
-    outcomes = [o for m in pairs if (o := outcome(m)) is not None]
+    made = [pair(*drawn.sample(of[drawn.choice(QUANTITIES)], 2)) for _ in range(12)]
+    outcomes = [o for m in made if (o := outcome(m)) is not None]
+    assert len(outcomes) > 8
+    assert sum(named for named, _ in outcomes) >= 0.9 * len(outcomes)
+    assert all(named for named, certain in outcomes if certain)
+
+
+def test_pairs_of_mistakes_in_operations_are_named() -> None:
+    outcomes = drawn_outcomes(OPERATIONS, 12, seed=1)
     assert len(outcomes) > 8
     assert sum(named for named, _ in outcomes) >= 0.9 * len(outcomes)
     assert all(named for named, certain in outcomes if certain)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from conformance import Networks
 from conformance.adapter.session import Session
@@ -17,10 +21,13 @@ from conformance.engine.runner import judge_network
 from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE, NETWORK_MISTAKES
 from conformance.mistakes.diagnose_network import diagnose_network
 from conformance.mistakes.network import Backpropagation, NetworkMistake, made
+from conformance.mistakes.pairs import drawn_pairs, pair
 from conformance.mistakes.roots import events
 from conformance.problem.network import NetworkProblem
-from conformance.spec import Severity, matching
+from conformance.spec import NetworkQuestion, Severity, matching
+from conformance.spec.network import RATE
 
+Array = NDArray[Any]
 CLAUSES = [c for c in matching("NET-*") if c.severity is not Severity.INFO]
 RIGHT = NetworkMistake(name="right", sentence="", hint="", way=Backpropagation)
 ROOTS = {
@@ -40,6 +47,8 @@ ROOTS = {
     "step": "NET-5",
 }
 """By the first word of a mistake's name: the clause that a finding of it is named by."""
+
+DRAWN = drawn_pairs(NETWORK_MISTAKES, 20, seed=1)
 
 
 def judged(m: NetworkMistake, *, until: int = len(network_corpus())) -> list[Judgement]:
@@ -61,6 +70,11 @@ def test_every_mistake_is_caught_where_it_is_made(m: NetworkMistake) -> None:
     assert [f.clause for f in findings(failed)] == [ROOTS[m.name.partition("-")[0]]]
 
 
+@pytest.mark.parametrize("m", DRAWN, ids=lambda m: m.name)
+def test_two_together_are_caught(m: NetworkMistake) -> None:
+    assert {j.status for j in judged(m, until=1) if j.status.failed} == {Status.FAIL}
+
+
 @pytest.mark.parametrize("clause", [c.id for c in CLAUSES])
 def test_every_clause_kills_a_mistake(clause: str) -> None:
     alone = {"NET-1": "cost-mean", "NET-2": "slope-missing", "NET-3": "dw-of-weighted-input"}
@@ -79,6 +93,58 @@ def test_every_mistake_is_named_with_certainty(m: NetworkMistake) -> None:
     problem = network_corpus()[3].problem
     (explanation,) = diagnose_network(Session(m.adapter(), m.name), problem).explanations
     assert (explanation.name, explanation.certain) == (m.name, True)
+
+
+def computed(m: NetworkMistake, p: NetworkProblem) -> list[Array]:
+    """Everything, of one problem."""
+    session = Session(m.adapter(), m.name)
+    question = NetworkQuestion(network=p.network, operands=p.operands)
+    answer = session.network(question)
+    moved = session.network(dataclasses.replace(question, rate=RATE)).params
+    layers = [a for two in (*answer.gradients, *moved) for a in two if a is not None]
+    return [answer.cost, *answer.deltas, *layers]
+
+
+def alike(a: NetworkMistake, b: NetworkMistake) -> bool:
+    """Do two give the same on every network, but for the last bits?"""
+    for n in network_corpus():
+        near = 2.0**12 * n.problem.format.u
+        for x, y in zip(computed(a, n.problem), computed(b, n.problem), strict=True):
+            if not np.allclose(x, y, rtol=0, atol=near * np.abs(x).max(initial=0), equal_nan=True):
+                return False
+    return True
+
+
+def named(m: NetworkMistake) -> tuple[bool, bool]:
+    """(is the first name right, or that of what gives the same everywhere; is it certain)."""
+    shown = next(j.problem for j in judged(m, until=1) if j.status.failed)
+    found = diagnose_network(Session(m.adapter(), m.name), NetworkProblem.parse(shown)).explanations
+    if not found:
+        return False, False
+    names = {one.name for one in found[0].mistakes}
+    right = names == set(m.name.split(" + ")) or alike(functools.reduce(pair, found[0].mistakes), m)
+    return right, found[0].certain
+
+
+def test_two_together_are_named() -> None:
+    outcomes = [named(m) for m in DRAWN]
+    assert sum(right for right, _ in outcomes) >= 0.9 * len(outcomes)
+    assert all(right for right, certain in outcomes if certain)
+    assert any(certain for _, certain in outcomes)
+
+
+def test_one_that_is_hidden_by_the_other_is_not_named() -> None:
+    """Biases whose gradient is zero are not moved anyway."""
+    both = pair(NETWORK_CATALOGUE["bias-gradient-missing"], NETWORK_CATALOGUE["step-without-biases"])
+    (explanation,) = diagnose_network(Session(both.adapter(), ""), network_corpus()[3].problem).explanations
+    assert (explanation.name, explanation.certain) == ("bias-gradient-missing", True)
+
+
+def test_when_time_is_up_nothing_is_certain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conformance.mistakes.diagnose_network.PATIENCE", 0.0)
+    m = NETWORK_CATALOGUE["slope-twice"]
+    found = diagnose_network(Session(m.adapter(), m.name), network_corpus()[3].problem).explanations
+    assert not any(e.certain for e in found)
 
 
 @pytest.mark.parametrize("line", ["net n2 in 3x6x5 | c4 k3x2 relu | c2 k2 identity | quadratic f64 seed=3"])

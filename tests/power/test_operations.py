@@ -14,6 +14,7 @@ from conformance.engine.runner import judge
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.diagnose import diagnose
 from conformance.mistakes.mistake import Mistake
+from conformance.mistakes.pairs import drawn_pairs
 from conformance.mistakes.power import RIGHT
 from conformance.problem import Problem
 from conformance.problem.operations import FURTHER
@@ -48,6 +49,13 @@ def test_every_mistake_is_killed(name: str) -> None:
     assert killers(name)[1]
 
 
+@pytest.mark.parametrize("m", drawn_pairs(MISTAKES, 40, seed=1), ids=lambda m: m.name)
+def test_two_together_are_killed(m: Mistake) -> None:
+    session = Session(m.adapter(), m.name)
+    judged = (j for n in PROBLEMS for j in judge(session, fitted(n.problem, session), n.id, concerned(m)))
+    assert next(j.status for j in judged if j.status.failed) is Status.FAIL
+
+
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda c: c.id)
 def test_every_clause_kills_one(clause: Clause) -> None:
     assert [m.name for m in MISTAKES if clause in concerned(m) and clause.id in killers(m.name)[1]]
@@ -66,7 +74,7 @@ def test_the_right_implementation_is_not_killed() -> None:
             assert j.status in (Status.PASS, Status.WEAK), j
 
 
-@pytest.mark.parametrize("name", [m.name for m in MISTAKES if "lost-without" not in m.name])
+@pytest.mark.parametrize("name", [m.name for m in MISTAKES])
 def test_every_mistake_is_named(name: str) -> None:
     m = CATALOGUE[name]
     (quantity,) = m.quantities

@@ -5,7 +5,9 @@ Shapes are respected: where a wrong tensor would not fit, the right one is used 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ __all__ = ["NETWORK_CATALOGUE", "NETWORK_MISTAKES"]
 
 Floats = NDArray[np.float64]
 Right = Backpropagation
-Pair = tuple[Floats, Floats | None]
+Bias = Floats | None
+Pair = tuple[Floats, Bias]
 
 SLOPE = "delta^l = dC/da^l (.) sigma'(z^l): once in every layer, sigma' of that layer, taken at z"
 OUTPUT = "delta^L = grad_a C (.) sigma'(z^L); with cross-entropy and its own activation that is a - t"
@@ -116,15 +119,13 @@ def _last_map_alone(way: Right, number: int, delta: Floats) -> Floats:
 
 
 # ---- gradients ----
-def _own_activation(way: Right, number: int, delta: Floats) -> Pair:
+def _own_activation(way: Right, number: int, delta: Floats) -> Floats:
     a, before = way.a[number], way.a[number - 1]
-    layer = way.convolution(number, delta, x=a if a.shape == before.shape else before)
-    return layer.dw, layer.db
+    return way.convolution(number, delta, x=a if a.shape == before.shape else before).dw
 
 
-def _weighted_input(way: Right, number: int, delta: Floats) -> Pair:
-    layer = way.convolution(number, delta, x=way.z[number - 2] if number > 1 else way.a[0])
-    return layer.dw, layer.db
+def _weighted_input(way: Right, number: int, delta: Floats) -> Floats:
+    return way.convolution(number, delta, x=way.z[number - 2] if number > 1 else way.a[0]).dw
 
 
 def _bare(way: Right, number: int) -> Floats:
@@ -134,64 +135,63 @@ def _bare(way: Right, number: int) -> Floats:
     return way.handed_back(number, way.deltas[number])
 
 
-def _dw_of_bare(way: Right, number: int, delta: Floats) -> Pair:
-    return way.convolution(number, _bare(way, number)).dw, Right.gradient(way, number, delta)[1]
+def _dw_of_bare(way: Right, number: int, delta: Floats) -> Floats:
+    return Right.dw(way, number, _bare(way, number))
 
 
-def _db_of_bare(way: Right, number: int, delta: Floats) -> Pair:
-    return Right.gradient(way, number, delta)[0], way.convolution(number, _bare(way, number)).db
+def _db_of_bare(way: Right, number: int, delta: Floats) -> Bias:
+    return Right.db(way, number, _bare(way, number))
 
 
-def _delta_above(way: Right, number: int, delta: Floats) -> Pair:
+def _delta_above(way: Right, number: int, delta: Floats) -> Bias:
     """The bias of layer l gets delta^{l+1}, where there is one of as many maps."""
-    dw, db = Right.gradient(way, number, delta)
-    if number == way.last or db is None:
-        return dw, db
-    above = way.convolution(number + 1, way.deltas[number]).db
-    return dw, above if above is not None and above.shape == db.shape else db
+    own = Right.db(way, number, delta)
+    above = None if number == way.last else Right.db(way, number + 1, way.deltas[number])
+    return own if own is None or above is None or above.shape != own.shape else above
 
 
-def _first_missing(way: Right, number: int, delta: Floats) -> Pair:
-    dw, db = Right.gradient(way, number, delta)
-    return (dw * 0, None if db is None else db * 0) if number == 1 else (dw, db)
-
-
-def _last_missing(way: Right, number: int, delta: Floats) -> Pair:
-    dw, db = Right.gradient(way, number, delta)
-    return (dw * 0, None if db is None else db * 0) if number == way.last > 1 else (dw, db)
-
-
-def _no_bias(way: Right, number: int, delta: Floats) -> Pair:
-    dw, db = Right.gradient(way, number, delta)
-    return dw, None if db is None else db * 0
+def _no_bias(way: Right, number: int, delta: Floats) -> Bias:
+    return Right.db(way, number, 0 * delta)
 
 
 def _batch(way: Right) -> int:
     return way.net.layers[0].geometry.batch
 
 
-def _mean_of_pairs(way: Right, number: int, delta: Floats) -> Pair:
-    dw, db = Right.gradient(way, number, delta)
-    return dw / _batch(way), None if db is None else db / _batch(way)
+def _mean_of_weights(way: Right, number: int, delta: Floats) -> Floats:
+    return Right.dw(way, number, delta) / _batch(way)
 
 
-def _mean_of_biases(way: Right, number: int, delta: Floats) -> Pair:
-    dw, db = Right.gradient(way, number, delta)
-    return dw, None if db is None else db / _batch(way)
+def _mean_of_biases(way: Right, number: int, delta: Floats) -> Bias:
+    db = Right.db(way, number, delta)
+    return None if db is None else db / _batch(way)
+
+
+def _none(missing: Callable[[Right, int], bool]) -> dict[str, Any]:
+    """Some layers get no gradient."""
+    return {
+        "dw": lambda way, number, delta: Right.dw(way, number, delta * (not missing(way, number))),
+        "db": lambda way, number, delta: Right.db(way, number, delta * (not missing(way, number))),
+    }
+
+
+FIRST_MISSING = _none(lambda way, number: number == 1)
+LAST_MISSING = _none(lambda way, number: number == way.last > 1)
 
 
 # ---- step ----
 def _layer_by_layer(way: Right, rate: float) -> list[Pair]:
     """Each layer is moved as soon as its gradient is known, and hands its delta back by the new kernel."""
-    delta, moved = way.output(), list(way.params)
+    delta = way.deltas[-1]
+    moving = copy.copy(way)
+    moving.params = list(way.params)
     for number in range(way.last, 0, -1):
-        dw, db = way.gradient(number, delta)
+        dw, db = moving.gradient(number, delta)
         w, b = way.params[number - 1]
-        moved[number - 1] = (w - rate * dw, None if b is None or db is None else b - rate * db)
+        moving.params[number - 1] = (w - rate * dw, None if b is None or db is None else b - rate * db)
         if number > 1:
-            handed = way.convolution(number, delta, w=moved[number - 1][0]).dx
-            delta = way.through(number - 1, handed)
-    return moved
+            delta = moving.through(number - 1, moving.handed_back(number - 1, delta))
+    return moving.params
 
 
 def _biases_kept(way: Right, rate: float) -> list[Pair]:
@@ -322,30 +322,30 @@ NETWORK_MISTAKES: tuple[NetworkMistake, ...] = (
         "dw-of-own-activation",
         "dw of layer l uses a^l, the layer's own output, not a^{l-1}",
         GRADIENT,
-        gradient=_own_activation,
+        dw=_own_activation,
     ),
     made(
         "dw-of-weighted-input",
         "dw uses z^{l-1}, not a^{l-1} = sigma(z^{l-1})",
         GRADIENT,
-        gradient=_weighted_input,
+        dw=_weighted_input,
     ),
     made(
         "dw-without-slope",
         "dw is taken of dC/da^l, before sigma' is multiplied in",
         GRADIENT,
-        gradient=_dw_of_bare,
+        dw=_dw_of_bare,
     ),
     made(
         "db-without-slope",
         "db is taken of dC/da^l, before sigma' is multiplied in",
         GRADIENT,
-        gradient=_db_of_bare,
+        db=_db_of_bare,
     ),
-    made("db-of-layer-above", "db of layer l sums delta^{l+1}", GRADIENT, gradient=_delta_above),
-    made("first-gradient-missing", "the first layer gets no gradient", GRADIENT, gradient=_first_missing),
-    made("last-gradient-missing", "the last layer gets no gradient", GRADIENT, gradient=_last_missing),
-    made("bias-gradient-missing", "biases get no gradient", GRADIENT, gradient=_no_bias),
+    made("db-of-layer-above", "db of layer l sums delta^{l+1}", GRADIENT, db=_delta_above),
+    made("first-gradient-missing", "the first layer gets no gradient", GRADIENT, **FIRST_MISSING),
+    made("last-gradient-missing", "the last layer gets no gradient", GRADIENT, **LAST_MISSING),
+    made("bias-gradient-missing", "biases get no gradient", GRADIENT, db=_no_bias),
     made(
         "cost-mean",
         "the cost is the mean over the batch, its gradients are sums",
@@ -356,9 +356,10 @@ NETWORK_MISTAKES: tuple[NetworkMistake, ...] = (
         "gradient-mean",
         "dw and db are means over the batch, deltas and cost are sums",
         SUM,
-        gradient=_mean_of_pairs,
+        dw=_mean_of_weights,
+        db=_mean_of_biases,
     ),
-    made("bias-mean", "db is the mean over the batch, dw the sum", SUM, gradient=_mean_of_biases),
+    made("bias-mean", "db is the mean over the batch, dw the sum", SUM, db=_mean_of_biases),
     made(
         "output-mean",
         "deltas are divided by the batch, the cost is a sum",

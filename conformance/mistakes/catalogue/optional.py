@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from conformance.mistakes.compound import Change, Compound, Step, begun
 from conformance.mistakes.mistake import Mistake
-from conformance.mistakes.recipe import Floats, Recipe, Switch, recipe
-from conformance.oracle.operations import terms
-from conformance.problem import Geometry, Operands, dtype_of
-from conformance.problem.operations import shape_of
+from conformance.mistakes.recipe import Floats, Switch, computing
+from conformance.problem import Geometry, Operands
 
-__all__ = ["Terms", "first", "given", "made", "then", "without"]
-
-Terms = list[Recipe]
-Change = Callable[[Terms], Terms]
+__all__ = ["first", "given", "made", "then", "without"]
 
 
 def made(
@@ -27,38 +23,41 @@ def made(
     sentence: str,
     *,
     hint: str,
-    change: Change = lambda parts: parts,
+    change: Change = dict,
     operands: Callable[[Operands], Operands] = lambda o: o,
-    end: Callable[[Floats, Geometry, Operands], Any] = lambda out, g, o: out,
+    end: Step = lambda out, g, o: out,
 ) -> Mistake:
     """A mistake of the quantity that its name begins with.
 
     change: of the recipes of the terms; operands: other operands for all of them; end: what is done to the sum.
     """
-    quantity = name.partition("-")[0]
 
-    def compute(g: Geometry, o: Operands, q: str) -> Any:
-        dtype = dtype_of(o.x.dtype)
-        parts = change([recipe(h, p, plain) for plain, h, p in terms(g, operands(o), q)])
-        out = end(sum((part.result() for part in parts), _zeros(g, q)), g, o)
-        return dtype.rounded(out).astype(dtype.numpy)
+    def switch(c: Compound) -> Compound:
+        return c.replace(operands=operands(c.operands), changes=(*c.changes, change), finish=(*c.finish, end))
 
-    return Mistake(name=name, sentence=sentence, hint=hint, quantities=(quantity,), compute=compute)
+    return Mistake(
+        name=name,
+        sentence=sentence,
+        hint=hint,
+        quantities=(name.partition("-")[0],),
+        compute=computing(switch, start=begun),
+        switch=switch,
+    )
 
 
 def first(switch: Switch) -> Change:
     """A switch in the recipe of the first term."""
-    return lambda parts: [switch(parts[0]), *parts[1:]]
+    return lambda parts: {k: switch(part) if k == 0 else part for k, part in parts.items()}
 
 
-def then(step: Callable[[Floats, Geometry], Floats]) -> Callable[[Floats, Geometry, Operands], Floats]:
+def then(step: Callable[[Floats, Geometry], Floats]) -> Step:
     """One more step at the end that needs the geometry alone."""
     return lambda out, g, o: step(out, g)
 
 
 def without(number: int) -> Change:
     """A term left out, if there are so many."""
-    return lambda parts: [part for k, part in enumerate(parts) if k != number]
+    return lambda parts: {k: part for k, part in parts.items() if k != number}
 
 
 def given(**names: str) -> Callable[[Operands], Operands]:
@@ -72,7 +71,3 @@ def given(**names: str) -> Callable[[Operands], Operands]:
         return o.replace(**changes)
 
     return change
-
-
-def _zeros(g: Geometry, quantity: str) -> Any:
-    return np.zeros(shape_of(g, quantity) or ())

@@ -9,6 +9,7 @@ import numpy as np
 
 from conformance.mistakes.catalogue.optional import first, made, then, without
 from conformance.mistakes.catalogue.shared import FIRST, TURNED, kept, only, placed
+from conformance.mistakes.compound import Terms
 from conformance.mistakes.recipe import Floats, Recipe, ending, operands, relations
 from conformance.oracle.vectorised import counts
 from conformance.problem import Geometry, Operands
@@ -53,6 +54,10 @@ def _last_of_each(r: Floats, made_: Recipe, axis: int) -> Floats:
     return np.where((order == np.where(met, order, -1).max(axis=0))[:, None], r, 0.0)
 
 
+def _bias_again(parts: Terms) -> Terms:
+    return {**parts, 2: parts[1]} if 1 in parts else parts
+
+
 OF_Y = (
     made(
         "transposed.y-kernel-turned",
@@ -85,16 +90,16 @@ OF_Y = (
         change=first(placed(begin=lambda g, axis: g.padding[axis][0] - g.remainder[axis])),
     ),
     made(
-        "transposed.y-output-padding-missing",
-        "the output padding of the transposed convolution is ignored: y is too short",
-        hint=BEHIND,
-        end=then(_cut),
-    ),
-    made(
         "transposed.y-nothing-where-nothing-falls",
         "where no product falls, as in the output padding, y of the transposed convolution is zero and not the bias",
         hint=BIAS,
         end=then(_not_where_nothing_falls),
+    ),
+    made(
+        "transposed.y-output-padding-missing",
+        "the output padding of the transposed convolution is ignored: y is too short",
+        hint=BEHIND,
+        end=then(_cut),
     ),
     made(
         "transposed.y-bias-missing",
@@ -106,7 +111,7 @@ OF_Y = (
         "transposed.y-bias-twice",
         "the transposed convolution adds its bias twice",
         hint=BIAS,
-        change=lambda parts: [*parts, *parts[1:]],
+        change=_bias_again,
     ),
     made(
         "transposed.y-groups-interleaved",

@@ -11,7 +11,7 @@ import pytest
 
 from conformance import Adapter
 from conformance.adapter.connect import connect, load_class
-from conformance.errors import AdapterBroken, AdapterNotFound
+from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment
 
 Write = Callable[..., Path]
 
@@ -408,3 +408,39 @@ def test_a_bundled_adapter_goes_before_an_entry_point_of_its_name(installed: Ins
 
 def test_what_comes_back_is_an_adapter(write: Write) -> None:
     assert isinstance(connect(str(write(PLAIN))).adapter, Adapter)
+
+
+# ---- folders with a manifest ----
+PYTHON = 'language = "python"\nsummary = "s"\nstart = ["my_adapter.py"]\n'
+NEEDS = '[environment]\nrequirements = ["no-such-package==1.0"]\n'
+BUILT = 'language = "other"\nsummary = "s"\nstart = ["./adapter"]\n[routes]\nfast = "f"\n'
+
+
+@pytest.fixture
+def _no_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("_no_environments")
+@pytest.mark.parametrize("needs", ["", NEEDS])
+def test_a_folder_is_connected_by_its_manifest(write: Write, needs: str) -> None:
+    folder = write(ROUTED, "python-my/my_adapter.py").parent
+    write(PYTHON + needs, "python-my/adapter.toml")
+    session = connect(f"{folder}:slow")
+    assert (session.name, type(session.adapter).__name__, session.adapter.route) == (
+        f"{folder}:slow",
+        "Mine",
+        "slow",
+    )
+
+
+@pytest.mark.usefixtures("_no_environments")
+@pytest.mark.parametrize("in_process", [True, False])
+def test_what_is_built_is_no_file_to_import_and_has_to_be_built_first(write: Write, in_process: bool) -> None:
+    folder = write(BUILT, "other-my/adapter.toml").parent
+    for route in ("", ":fast"):
+        with pytest.raises(NoEnvironment) as caught:
+            connect(f"{folder}{route}", in_process=in_process)
+        assert str(caught.value) == "other-my has not been built: conformance env create other-my"
+    told = sentence(f"{folder}:fats", AdapterNotFound)
+    assert told == "other-my has no route 'fats' (did you mean fast?); it has fast"

@@ -27,7 +27,7 @@ Array = np.ndarray
 Pair = tuple[int, int]
 
 PROBLEMS = [n.problem for name in ("covering", "seed") for n in corpus(name)]
-SWITCHES = [m for m in CATALOGUE.values() if m.switch]
+SWITCHES = [m for m in CATALOGUE.values() if m.switch and m.kind == "layers"]
 
 
 # ---- the table ----

@@ -716,7 +716,9 @@ def first_wrong(name: str) -> tuple[Problem, str] | None:
     return None
 
 
-DRAWN = random.Random(4).sample([name for name, m in CATALOGUE.items() if m.switch], 40)
+DRAWN = random.Random(4).sample(
+    [name for name, m in CATALOGUE.items() if m.switch and m.kind == "layers"], 40
+)
 
 
 Verdict = tuple[str, bool | None]

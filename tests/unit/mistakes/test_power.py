@@ -19,7 +19,7 @@ from conformance.mistakes import Mistake, power, right
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
 from conformance.mistakes.network import Backpropagation, NetworkMistake
-from conformance.mistakes.pairs import drawn_pairs, pair
+from conformance.mistakes.pairs import KINDS, drawn_pairs, pair, pairs
 from conformance.mistakes.power import (
     CLAUSES,
     MASKED,
@@ -106,6 +106,52 @@ def test_the_first_of_a_pair_comes_first() -> None:
     assert not np.any(made(pair(grown, lost), "dw")[last])
 
 
+def test_as_many_pairs_of_each_kind_are_drawn() -> None:
+    drawn = drawn_pairs(chosen(), 31, seed=3)
+    assert [m.kind for m in drawn] == [*KINDS * 10, "layers"]
+
+
+def test_where_one_kind_has_no_more_pairs_the_others_have_the_rest() -> None:
+    few = [m for m in chosen() if m.kind == "layers" or m.name.startswith("forward_mode.dy-term")]
+    kinds = [m.kind for m in drawn_pairs(few, 20, seed=3)]
+    assert (kinds.count("operations"), kinds.count("layers")) == (3, 17)
+
+
+def test_two_that_do_one_step_of_a_network_otherwise_are_no_pair() -> None:
+    names = ("output-sign", "output-twice", "dw-of-own-activation", "bias-mean", "gradient-mean")
+    found = [f"{a.name} + {b.name}" for a, b in pairs([NETWORK_CATALOGUE[name] for name in names])]
+    assert found == [
+        "output-sign + dw-of-own-activation",
+        "output-sign + bias-mean",
+        "output-sign + gradient-mean",
+        "output-twice + dw-of-own-activation",
+        "output-twice + bias-mean",
+        "output-twice + gradient-mean",
+        "dw-of-own-activation + bias-mean",
+    ]
+
+
+def test_a_pair_in_a_network_is_both() -> None:
+    p = network_corpus()[3].problem
+    negated, doubled = (NETWORK_CATALOGUE[name] for name in ("output-sign", "step-rate-twice"))
+    way, plain = (kind(p.network, p.operands) for kind in (pair(negated, doubled).way, Backpropagation))
+    np.testing.assert_array_equal(way.deltas[0], -plain.deltas[0])
+    np.testing.assert_array_equal(way.stepped(0.5)[0][0], plain.stepped(-0.25)[0][0])
+
+
+def test_a_pair_in_an_operation_is_both() -> None:
+    """A term that is left out stays out, whatever is done to the others."""
+    gone, again = (CATALOGUE[f"transposed.y-bias-{what}"] for what in ("missing", "twice"))
+    p = Problem.parse(LINE)
+    both, alone = (m.compute(p.geometry, p.further, "transposed.y") for m in (pair(gone, again), gone))
+    np.testing.assert_array_equal(both, alone)
+
+
+def test_mistakes_of_two_kinds_are_no_pair() -> None:
+    with pytest.raises(TypeError, match="dw-doubled is made in layers, output-sign in networks"):
+        pair(DOUBLED, NETWORK_CATALOGUE["output-sign"])
+
+
 # ---- trials ----
 def test_a_mistake_is_killed_by_the_first_problem_that_shows_it(short: tuple[Named, ...]) -> None:
     m = CATALOGUE["y-stride-ignored"]
@@ -170,7 +216,10 @@ def test_a_mistake_that_shows_later_is_killed_by_what_comes_after(short: tuple[N
 
 def test_single_mistakes_come_before_pairs(short: tuple[Named, ...]) -> None:
     found = list(trials([DOUBLED], [pair(DOUBLED, HALVED)]))
-    assert [(t.family, t.verdict) for t in found] == [("scale", "killed"), (PAIR, "equivalent")]
+    assert [(t.family, t.verdict) for t in found] == [
+        ("scale", "killed"),
+        ("pair of layers", "equivalent"),
+    ]
 
 
 def test_the_corpora_come_before_everything_else() -> None:
@@ -202,7 +251,11 @@ TRIALS = (
     trial(name="db-doubled", problems=4, killer="covering/1d-04", clauses=("BIA-1",), roots=("BIA-1",)),
     trial(name="saturates", family="numerics", problems=161, equivalent="right, bit for bit"),
     trial(
-        name="dw-doubled + db-doubled", family=PAIR, problems=2, killer="covering/1d-02", clauses=("WGT-1",)
+        name="dw-doubled + db-doubled",
+        family=f"{PAIR}layers",
+        problems=2,
+        killer="covering/1d-02",
+        clauses=("WGT-1",),
     ),
 )
 
@@ -218,7 +271,7 @@ def test_sums() -> None:
 
 
 def test_survivors_are_singles_and_pairs() -> None:
-    left = (trial(name="a"), trial(name="a + b", family=PAIR))
+    left = (trial(name="a"), trial(name="a + b", family=f"{PAIR}networks"))
     assert Power(trials=(*TRIALS, *left), seed=0).survivors == list(left)
 
 
@@ -262,6 +315,8 @@ def test_markdown_has_a_row_a_mistake_and_a_row_a_clause() -> None:
         assert text.count(f"\n| {c.id} ") == 2, "once in the clauses' table, once by families"
     assert "### numerics" in text
     assert "drawn with seed 7" in text
+    row = next(line for line in text.splitlines() if line.startswith("| layers"))
+    assert [cell.strip() for cell in row.strip("|").split("|")] == ["layers", "1", "1", "0", "0", "2", "2"]
     assert "2.5 ms" not in text
 
 
@@ -339,6 +394,13 @@ def test_a_name_without_a_mistake_is_exit_code_2() -> None:
 
 
 # ---- networks ----
+def test_a_pair_in_a_network_is_put_through_the_networks() -> None:
+    doubled, upwards = NETWORK_CATALOGUE["cost-without-half"], NETWORK_CATALOGUE["step-upwards"]
+    (killed,) = trials([], [pair(doubled, upwards)])
+    assert (killed.family, killed.verdict) == ("pair of networks", "killed")
+    assert {"NET-1", "NET-5"} <= set(killed.clauses)
+
+
 def test_a_mistake_in_a_network_is_put_through_the_networks() -> None:
     (killed,) = trials([NETWORK_CATALOGUE["step-upwards"]], [])
     assert (killed.family, killed.verdict, killed.clauses, killed.roots) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections.abc import Callable
@@ -257,3 +258,26 @@ def _here(source: str) -> int:
     with pytest.raises(SystemExit) as ended:
         exec(source, {"__name__": "__main__"})  # noqa: S102
     return int(ended.value.code or 0)
+
+
+# ---- text of others in a script ----
+HOSTILE = '''"""\\nimport os; os.abort()\\n\\x1b[31m\\u202e\\x00 {{ 7 * 7 }} {% raw %} \\\\"'''
+
+
+def test_an_exceptions_text_stays_in_the_docstring(learn: Learn) -> None:
+    session, _ = learn(WRONG_LINE := "def conv_backward(x", WRONG_LINE)
+    adapter = type(session.adapter)
+    text = HOSTILE.encode().decode("unicode_escape")
+
+    def raises(self: Any, g: Any, x: Any, w: Any, b: Any) -> Any:
+        raise ValueError(text)
+
+    adapter.forward = raises  # type: ignore[method-assign]
+    made = reproducer(session, Problem.parse("i3x3 k2"))
+    assert made is not None
+    body = ast.parse(made.source).body
+    assert isinstance(body[0], ast.Expr)
+    assert "import os; os.abort()" in ast.literal_eval(body[0].value)
+    assert "{{ 7 * 7 }}" in ast.literal_eval(body[0].value)
+    assert not any("abort" in ast.unparse(statement) for statement in body[1:])
+    assert made.source.replace("\n", "").isprintable()

@@ -10,6 +10,8 @@ import pytest
 
 from conformance.errors import GeometryError, UserError
 from conformance.problem import Geometry
+from conformance.problem.geometry import LARGEST
+from conformance.problem.line import parsed
 
 AXES = [
     (size, kernel, stride, lo, hi, dilation)
@@ -194,3 +196,47 @@ def test_check_names_the_operand_and_both_shapes(name: str, value: Any, message:
     with pytest.raises(GeometryError) as caught:
         Geometry(batch=2, size=(5,), kernel=(3,), bias="none").check(**{name: value})
     assert str(caught.value) == message
+
+
+# ---- how large a problem may be ----
+LARGE = {
+    "x": {"size": (2**30 + 1,), "kernel": (1,)},
+    "the padded x": {"size": (2,), "kernel": (2,), "padding": (2**30,)},
+    "w": {"size": (1,), "kernel": (1,), "channels": 2**20, "maps": 2**20},
+    "y": {"size": (2**20,), "kernel": (1,), "maps": 2**20},
+    "all windows of x": {"size": (2**20,), "kernel": (2**19,)},
+}
+
+
+@pytest.mark.parametrize(("name", "fields"), LARGE.items(), ids=list(LARGE))
+@pytest.mark.parametrize("batch", [0, 1])
+def test_what_would_take_all_memory_is_refused_before_it_is_allocated(
+    name: str, fields: dict[str, Any], batch: int
+) -> None:
+    with pytest.raises(
+        GeometryError, match=rf"too large: {name} would have \d+ elements, more than 1073741824"
+    ):
+        Geometry(**fields, batch=batch)
+
+
+@pytest.mark.parametrize("name", ["stride", "dilation"])
+def test_strides_and_dilations_fit_into_the_numbers_of_any_implementation(name: str) -> None:
+    assert Geometry(size=(3,), kernel=(1,), **{name: 2**31 - 1}).output
+    with pytest.raises(GeometryError, match=f"{name} on axis 0 must be at most 2147483647, got 2147483648"):
+        Geometry(size=(3,), kernel=(1,), **{name: 2**31})
+
+
+def test_the_limit_has_room_above_the_largest_layer_of_a_real_network() -> None:
+    from conformance.engine.corpus import corpus
+
+    layers = [n.problem.geometry for n in corpus("layers")]
+    windows = max(g.batch * g.channels * math.prod((*g.output, *g.kernel)) for g in layers)
+    assert 4 * windows < LARGEST
+
+
+@pytest.mark.parametrize(
+    "line", ["2d i999999999x999999999 k1", "net in 1x99999 | c99999 k1 | c99999 k1 | quadratic"]
+)
+def test_a_line_of_text_cannot_ask_for_terabytes(line: str) -> None:
+    with pytest.raises(GeometryError, match="the problem is too large"):
+        parsed(line)

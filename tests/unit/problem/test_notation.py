@@ -25,11 +25,12 @@ def problems(draw: st.DrawFn) -> Problem:
     def number(low: int, high: int) -> int:
         return draw(st.integers(low, high))
 
-    groups, axes = number(1, 3), []
-    for _ in range(number(1, 3)):
-        kernel, dilation, lo, hi = number(1, 12), number(1, 4), number(-3, 12), number(-3, 12)
+    groups, rank, axes = number(1, 3), number(1, 3), []
+    widest, longest = {1: (12, 300), 2: (6, 30), 3: (3, 5)}[rank]
+    for _ in range(rank):
+        kernel, dilation, lo, hi = number(1, widest), number(1, 4), number(-3, 12), number(-3, 12)
         least = max(1 - min(lo, 0) - min(hi, 0), dilation * (kernel - 1) + 1 - lo - hi)
-        axes.append((least + number(0, 300), kernel, number(1, 5), (lo, hi), dilation))
+        axes.append((least + number(0, longest), kernel, number(1, 5), (lo, hi), dilation))
     size, kernels, stride, padding, dilations = zip(*axes, strict=True)
     geometry = Geometry(
         batch=number(0, 12),
