@@ -55,9 +55,8 @@ def test_small_problems(asked: Any) -> None:
     q = question(SMALL)
     there(q)
     remote, local = medians(1000, lambda: there(q), lambda: here(q))
-    print(
-        f"\na small call: {1e3 * remote:.3f} ms there, {1e3 * local:.3f} ms here: {1e3 * (remote - local):.3f} ms more (asked: 0.3)"
-    )
+    said = f"a small call: {1e3 * remote:.3f} ms there, {1e3 * local:.3f} ms here"
+    print(f"\n{said}: {1e3 * (remote - local):.3f} ms more (asked: 0.3)")
 
 
 def test_a_tensor_of_100_mb(asked: Any) -> None:
@@ -69,6 +68,6 @@ def test_a_tensor_of_100_mb(asked: Any) -> None:
     fresh = medians(9, q.operands.x.copy)[0]
     more = remote - local
     print(
-        f"\n100 MiB: {1e3 * remote:.0f} ms there, {1e3 * local:.0f} ms here; more by {more / copy:.2f} copies into warm memory "
-        f"({1e3 * copy:.0f} ms each), {more / fresh:.2f} into fresh ({1e3 * fresh:.0f} ms each; asked: 2)"
+        f"\n100 MiB: {1e3 * remote:.0f} ms there, {1e3 * local:.0f} ms here; more by {more / copy:.2f} copies into warm "
+        f"memory ({1e3 * copy:.0f} ms each), {more / fresh:.2f} into fresh ({1e3 * fresh:.0f} ms each; asked: 2)"
     )

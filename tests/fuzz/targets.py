@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from conformance.adapter.doctor import Remark
+from conformance.adapter.wire import answer_of, capabilities_of, header_of, tensors_of
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.known import entries
@@ -100,12 +103,23 @@ def known_failures(data: bytes) -> None:
             assert entry.applies(problem, entry.clauses[0]) in (True, False)
 
 
+def wire(data: bytes) -> None:
+    """What a program may answer: a line, and the tensors behind it."""
+    line, _, blob = data.partition(b"\n")
+    answer = answered(answer_of, line)
+    if answer is not None and answer["answer"] == "hello":
+        answered(capabilities_of, answer["capabilities"])
+    tensors = answered(tensors_of, blob)
+    if tensors is not None:
+        assert sum(a.nbytes for a in tensors.values()) <= len(blob)
+
+
 TARGETS: dict[str, Target] = {
     "layers": layers,
     "networks": networks,
     "journal": journal,
     "known_failures": known_failures,
-    # The wire joins here, with its seeds below: "wire": wire,
+    "wire": wire,
 }
 
 _LAYER = Problem.parse("n2 c2 m2 i5x4 k3x2")
@@ -168,7 +182,39 @@ raises = "Negative dimension"
 reason = "it raises"
 """
 
+
+def _answers() -> Iterator[bytes]:
+    """Answers of each kind, with their tensors."""
+    head, arrays = header_of({"dx": np.arange(6.0).reshape(1, 2, 3), "db": np.ones(2, np.float16)})
+    blob = head + b"".join(a.tobytes() for a in arrays)
+    tensors = {
+        "answer": "tensors",
+        "seq": 7,
+        "modified": ["x"],
+        "aliased": ["dx"],
+        "where": "pipe",
+        "bytes": len(blob),
+    }
+    able = {
+        "ranks": [1, 2], "dtypes": ["float32", "bfloat16"], "padding": "asymmetric", "x_layout": "NHWC", "memories": ["c"],
+        "network": {"activations": ["relu"], "costs": ["quadratic"], "step": True},
+        "arithmetic": {"float32": {"y": {"accumulator": "f64", "algorithm": "winograd", "tile": 2}}},
+    }  # fmt: skip
+    hello = {
+        "answer": "hello", "seq": 0, "protocol": 1, "name": "a", "versions": {"b": "1"}, "language": "C++", "bytes": 0,
+        "routes": {"c": "d"}, "capabilities": able, "conditional": True, "spoils": False, "shared": True,
+    }  # fmt: skip
+    error = {"fault": "implementation", "type": "E", "text": "no", "traceback": "f:1"}
+    others: tuple[dict[str, Any], ...] = (
+        hello,
+        {"answer": "error", "seq": 1, **error, "bytes": 0},
+        {"answer": "reason", "seq": 1, "reason": None, "bytes": 0},
+    )
+    yield from (json.dumps(answer).encode() + b"\n" + blob for answer in (tensors, *others))
+
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
+    "wire": tuple(_answers()),
     "layers": tuple(_corpus("covering", "seed", "edges", "layers")),
     "networks": tuple(_corpus("networks")),
     "journal": tuple(_report()),
@@ -177,6 +223,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
 
 _JOURNAL = SEEDS["journal"][3]
 FOUND: dict[str, tuple[bytes, ...]] = {
+    "wire": (
+        b'{"answer": ["x"]}\n',
+        b'{"answer": "reason", "seq": 1, "reason": "\\ud800", "bytes": 0}\n',
+        (2**60).to_bytes(8, "little") * 2,
+        b"\n" + (2**60).to_bytes(8, "little"),
+        b"\n" + (2).to_bytes(8, "little") + b"[]",
+        b"\n" + (40_000).to_bytes(8, "little") + b"[" * 40_000,
+    ),
     "layers": (
         b"i4 k2 \x1b[31m",
         b"i4 k2 \xff",

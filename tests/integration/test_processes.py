@@ -85,8 +85,10 @@ def test_a_death_is_no_refusal(invoke: Invoke, adapter_file: Write) -> None:
         "mine.py",
         (
             "return self.layer(g, w, b).forward(x)",
-            "if x.shape[1] != g.channels:\n            import os; os._exit(1)\n"
-            "        return self.layer(g, w, b).forward(x)",
+            (
+                "if x.shape[1] != g.channels:\n            import os; os._exit(1)\n"
+                "        return self.layer(g, w, b).forward(x)"
+            ),
         ),
     )
     said = invoke("run", careless, "--problem", GOOD, "--only", "HYG-6", "--json")

@@ -834,8 +834,9 @@ private:
             const auto reason = adapter_.unsupported(geometry(request["geometry"]), dtype_of(request["dtype"].string()));
             return Answer{{{"answer", quote("reason")}, {"reason", reason ? quote(*reason) : "null"}}, {}};
         }
-        Blob operands = decoded(blob);
         const bool trains = op == "network" || op == "step";
+        if (!trains && !request.find("geometry")) throw Unsupported("this SDK knows no " + op);
+        Blob operands = decoded(blob);
         if (!trains && request.find("memory") && request["memory"].string() != "c")
             throw Unsupported("operands in memory " + request["memory"].string());
         if (const Json* sizes = request.find("spoil")) spoil(sizes->counts(), dtype_of(request["dtype"].string()));
