@@ -69,7 +69,7 @@ function all = grid (sizes)
   all = cell2mat (cellfun (@(a) a(:)', axes(1:numel (sizes))', "UniformOutput", false));
 end
 
-adapter.name = "template-octave";
+adapter.name = "my-cnn";
 adapter.capabilities.ranks = [1, 2, 3];
 adapter.capabilities.dtypes = "float64";
 adapter.capabilities.stride = true;
