@@ -138,6 +138,7 @@ adapter.capabilities.groups = true;
 adapter.capabilities.biases = {"none", "tied", "untied"};
 adapter.capabilities.convention = "both";
 adapter.capabilities.empty_batch = true;
+adapter.capabilities.arithmetic = struct ("float64", struct (), "float32", struct ());  % direct sums, in the class of x
 adapter.forward = @forward;
 adapter.backward = @backward;
 conformance_serve (adapter);
