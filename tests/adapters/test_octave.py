@@ -95,6 +95,11 @@ def test_results_keep_their_type(mode: str, dtype: str, hostile: Open) -> None:
     assert hostile(mode).put(question(PLAIN)).arrays["y"].dtype == dtype
 
 
+def test_a_million_elements(hostile: Open) -> None:
+    asked = question("2d n1 c1 m1 i1000001x1 k1x1 bias=none")  # from there on jsonencode writes integers as 1000000.0
+    np.testing.assert_array_equal(hostile("copies").put(asked).arrays["y"], asked.operands.x)
+
+
 def test_axes_of_length_1_at_the_end_are_kept(hostile: Open) -> None:
     session = hostile("copies")
     for line in ("1d n1 c1 m1 i1 k1 bias=none", "3d n2 c1 m1 i2x1x1 k1 bias=none", "2d n1 c1 m1 i1x1 k1"):

@@ -37,9 +37,8 @@ function conformance_serve (adapter)
     end
     [answer, tensors] = answered (adapter, request, unpacked (blob));
     blob = packed (tensors);
-    answer.seq = request.seq;
-    answer.bytes = numel (blob);
-    fwrite (out, [uint8(jsonencode (answer)), uint8("\n"), blob]);
+    text = sprintf ('%s,"seq":%d,"bytes":%d}', jsonencode (answer)(1:end - 1), request.seq, numel (blob));
+    fwrite (out, [uint8(text), uint8("\n"), blob]);
     fflush (out);
     if strcmp (request.op, "bye")
       break
@@ -221,11 +220,11 @@ function blob = packed (tensors)
     offsets = place + [0, numel(bits)];
     header.(name) = struct ("dtype", dtype, "shape", {num2cell(tensor.shape)}, "data_offsets", {num2cell(offsets)});
     data{end + 1} = bits;
-    place = offsets(2);
+    place += numel (bits);
   end
   blob = zeros (1, 0, "uint8");
   if place > 0 || ! isempty (data)
-    text = uint8 (jsonencode (header));
+    text = uint8 (regexprep (jsonencode (header), '\.0\>', ""));  % jsonencode writes 1000000.0
     text(end + 1 : 8 * ceil (numel (text) / 8)) = uint8 (" ");
     blob = [typecast(uint64 (numel (text)), "uint8"), text, data{:}];
   end
