@@ -10,6 +10,7 @@ import pytest
 
 from adapter_checks import METHODS
 from conformance.adapter.connect import connect
+from conformance.adapter.doctor import examine
 from conformance.adapter.environment import found
 from conformance.adapter.manifest import bundled
 from conformance.adapter.session import Session
@@ -57,6 +58,13 @@ def test_agrees_with_the_definition(route: str, line: str, opened: Callable[[str
             assert got.dtype == np.float32
             right = np.asarray(getattr(expected, q)).astype(np.float64)
             np.testing.assert_array_equal(got.astype(np.float64), right, err_msg=f"{q} of {p}")
+
+
+@pytest.mark.parametrize("route", LINES)
+def test_it_is_wired_rightly(route: str, opened: Callable[[str], Session]) -> None:
+    remarks = list(examine(opened(route)))
+    assert all(remark.ok for remark in remarks), remarks
+    assert ("network" in {remark.check for remark in remarks}) == (route == "grads")
 
 
 @pytest.mark.parametrize("method", METHODS[:2])

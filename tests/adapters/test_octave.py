@@ -96,7 +96,9 @@ def test_results_keep_their_type(mode: str, dtype: str, hostile: Open) -> None:
 
 
 def test_a_million_elements(hostile: Open) -> None:
-    asked = question("2d n1 c1 m1 i1000001x1 k1x1 bias=none")  # from there on jsonencode writes integers as 1000000.0
+    asked = question(
+        "2d n1 c1 m1 i1000001x1 k1x1 bias=none"
+    )  # from there on jsonencode writes integers as 1000000.0
     np.testing.assert_array_equal(hostile("copies").put(asked).arrays["y"], asked.operands.x)
 
 
