@@ -260,9 +260,17 @@ def explain(line: str, adapter: str) -> None:
     """What is wrong on a problem, counted on fingers; exit code 1 if anything is."""
     from conformance.adapter.connect import connect
     from conformance.mistakes.explain import explained
+    from conformance.mistakes.explain_network import explained_network
+    from conformance.problem.line import parsed
+    from conformance.problem.network import NetworkProblem
 
-    problem = _layer(line)
-    told = explained(connect(adapter), problem)
+    problem = parsed(line)
+    with contextlib.closing(connect(adapter, in_process=False)) as session:
+        told = (
+            explained_network(session, problem)
+            if isinstance(problem, NetworkProblem)
+            else explained(session, problem)
+        )
     say(told or f"nothing to explain: {adapter} is right on {problem}\n", nl=False)
     sys.exit(0 if told is None else 1)
 

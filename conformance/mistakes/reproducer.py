@@ -21,8 +21,10 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.adapter.local import Local
 from conformance.adapter.session import Session
 from conformance.engine.runner import case_of
+from conformance.errors import UserError
 from conformance.escape import terminal
 from conformance.mistakes.fault import Fault, fault, simplest
 from conformance.mistakes.inline import inlined
@@ -130,6 +132,10 @@ def _way(session: Session, seen: Fault) -> tuple[str, dict[str, Any]]:
     if session.folder and (session.folder / OWN).is_file():
         return OWN, {}
     method = "forward" if seen.quantity == "y" else "backward"
+    if not isinstance(session.place, Local):
+        raise UserError(
+            f"{session.name} is not in Python, and no {OWN} lies in its folder: there is no script to write; explain shows it"
+        )
     function = inlined(session.adapter, method, seen.problem.geometry)
     if function is not None:
         return "function.py.jinja", {"function": function}

@@ -445,8 +445,18 @@ def test_an_adapter_without_networks_is_not_judged_on_one(invoke: Invoke) -> Non
     assert {j["status"] for j in said.judged()} == {"UNSUPPORTED"}
 
 
-@pytest.mark.parametrize("command", ["explain", "repro"])
-def test_a_network_is_not_counted_on_fingers(command: str, invoke: Invoke) -> None:
-    said = invoke(command, NET, "python-numpy")
+def test_a_right_network_has_nothing_to_explain(invoke: Invoke) -> None:
+    said = invoke("explain", NET, "python-numpy")
+    assert (said.code, said.out) == (0, f"nothing to explain: python-numpy is right on {NET}\n")
+
+
+def test_a_network_that_is_not_offered_is_not_explained(invoke: Invoke) -> None:
+    said = invoke("explain", NET, "python-scipy")
+    assert said.code == 2
+    assert "python-scipy does not offer this problem: " in said.err
+
+
+def test_a_network_has_no_script(invoke: Invoke) -> None:
+    said = invoke("repro", NET, "python-numpy")
     assert said.code == 2
     assert "one layer at a time: a whole network is judged by run --problem" in said.err
