@@ -10,9 +10,13 @@ let calls = 0;
 
 const MODES = {
   copies: copy,
-  prints(x) {
+  logs(x) {
     console.log("a line");
     process.stdout.write("and more\n");
+    return copy(x);
+  },
+  prints(x) {
+    MODES.logs(x);
     fs.writeSync(1, "as native code would\n");
     execSync("echo a child", { stdio: "inherit" });
     return copy(x);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from conformance.adapter.doctor import examine
 from conformance.adapter.manifest import folder, sdk
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
+from conformance.adapter.wire import as_geometry, header_of, tensors_of
 from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound
 from conformance.oracle.definition import compute
@@ -73,6 +75,37 @@ def test_operands_arrive_and_results_come_back(mode: str, opened: Open) -> None:
     answer = opened(mode).put(asked)
     np.testing.assert_array_equal(answer.arrays["y"], asked.operands.x)
     assert (answer.modified, answer.shared) == ((), ())
+
+
+def test_where_descriptors_cannot_be_moved_the_console_is(node: str, opened: Open, tmp_path: Path) -> None:
+    """Sockets have no name under which they could be opened."""
+    opened("logs")
+    p = Problem.parse(PLAIN)
+    head, arrays = header_of({"x": p.operands.x, "w": p.operands.w})
+    blob = head + b"".join(a.tobytes() for a in arrays)
+    ask = {
+        "op": "forward",
+        "seq": 7,
+        "geometry": as_geometry(p.geometry),
+        "dtype": "float64",
+        "where": "pipe",
+    }
+    ours, theirs = socket.socketpair()
+    with (
+        ours,
+        theirs,
+        subprocess.Popen(
+            [node, HOSTILE.name, "logs"], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, cwd=tmp_path
+        ) as process,
+        ours.makefile("rwb") as stream,
+    ):
+        theirs.close()
+        stream.write(json.dumps({**ask, "bytes": len(blob)}).encode() + b"\n" + blob)
+        stream.flush()
+        answer = json.loads(stream.readline())
+        np.testing.assert_array_equal(tensors_of(stream.read(answer["bytes"]))["y"], p.operands.x)
+        ours.shutdown(socket.SHUT_WR)
+        assert process.communicate()[1] == b"a line\nand more\n"
 
 
 @pytest.mark.parametrize(
