@@ -1,5 +1,5 @@
-% An adapter in Octave whose forward does what its argument says: `octave-cli hostile.m MODE`.  y is x, of one channel and kernels of 1.
-% It lies beside conformance_serve.m when it is started.
+% An adapter in Octave whose forward does what its argument says: `octave-cli hostile.m MODE`.  y is x, of one channel and
+% kernels of 1.  It lies beside conformance_serve.m when it is started.
 
 1;  % a script
 

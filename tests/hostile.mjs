@@ -1,5 +1,5 @@
-// An adapter in JavaScript whose forward does what its argument says: `node hostile.mjs MODE`.  y is x, of one channel and kernels of 1.
-// It lies beside conformance.mjs when it is started.
+// An adapter in JavaScript whose forward does what its argument says: `node hostile.mjs MODE`.  y is x, of one channel and
+// kernels of 1.  It lies beside conformance.mjs when it is started.
 
 import { execSync } from "node:child_process";
 import fs from "node:fs";

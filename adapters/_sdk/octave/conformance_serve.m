@@ -16,12 +16,13 @@
 %     adapter.backward = @backward;
 %     conformance_serve (adapter);
 %
-% x is N x C x H x W, w is M x C/G x KH x KW, b is M x 1 or M x O..., double or single.  Octave drops axes of length 1 at the end:
-% take sizes from g, not from arrays.  g has the fields of the protocol's geometry; sizes are rows, padding is [begin end] an axis.
+% x is N x C x H x W, w is M x C/G x KH x KW, b is M x 1 or M x O..., double or single.  Octave drops axes of length 1 at
+% the end: take sizes from g, not from arrays.  g has the fields of the protocol's geometry; sizes are rows, padding is
+% [begin end] an axis.
 % More fields, all of which may be left out: versions and routes (structs of text), unsupported (g, dtype) -> reason or "",
 % transposed, transposed_backward, double_backward, forward_mode.  Instead of a struct, a function of the route's name that
-% gives one may be handed over.  To say while computing that a problem is not offered: error ("conformance:unsupported", reason).
-% Operands need no watching: Octave passes by value.
+% gives one may be handed over.  To say while computing that a problem is not offered:
+% error ("conformance:unsupported", reason).  Operands need no watching: Octave passes by value.
 
 function conformance_serve (adapter)
   [in, out] = moved ();
@@ -109,7 +110,8 @@ end
 function answer = hello (adapter, route)
   routes = of (adapter, "routes", struct ());
   if ! isempty (route) && ! isfield (routes, route)
-    error ("conformance:AdapterNotFound", "%s has no route '%s'; it has %s", adapter.name, route, strjoin (fieldnames (routes)', ", "));
+    there = strjoin (fieldnames (routes)', ", ");
+    error ("conformance:AdapterNotFound", "%s has no route '%s'; it has %s", adapter.name, route, there);
   end
   can = adapter.capabilities;
   can.memories = "c";

@@ -55,8 +55,8 @@ function all = pairs (g)
   all = [m(:), c(:), k(:)]';
 end
 
-% The outputs, and for each the position of x, that meet at a tap: output * stride + tap * dilation - padding, where that lies in x.
-% All are numbered with the first axis fastest, as Octave does; t is the number of the tap in w.
+% The outputs, and for each the position of x, that meet at a tap: output * stride + tap * dilation - padding, where that lies
+% in x.  All are numbered with the first axis fastest, as Octave does; t is the number of the tap in w.
 function [out, read, t] = reached (g, tap)
   at = grid (g.output) .* g.stride' + grid (g.kernel)(:, tap) .* g.dilation' - g.padding(:, 1);
   out = find (all (at >= 0 & at < g.size', 1));
