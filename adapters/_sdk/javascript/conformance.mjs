@@ -132,7 +132,7 @@ const product = (shape) => shape.reduce((n, size) => n * size, 1);
 const isShape = (shape) => Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0);
 const raw = ({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
-/** The tensors of a blob by name, each on memory of its own, and their bytes in it.  Throws where a size is not what it must be. */
+/** The tensors of a blob by name, each on memory of its own, and their bytes in it.  Throws where sizes contradict. */
 function unpacked(blob) {
   const [tensors, bits] = [{}, {}];
   if (blob.length === 0) return { tensors, bits };
@@ -143,7 +143,7 @@ function unpacked(blob) {
   for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
     const size = product(shape) * (ARRAYS[dtype]?.BYTES_PER_ELEMENT ?? NaN);
     if (!isShape(shape) || begin !== place || end - begin !== size || start + end > blob.length)
-      throw new Error(`safetensors: ${name}, ${dtype} [${shape}], is not bytes ${begin} to ${end} of ${blob.length - start}`);
+      throw new Error(`safetensors: ${name}, ${dtype} [${shape}], is not bytes ${begin} to ${end}`);
     const data = new ARRAYS[dtype](blob.buffer.slice(start + begin, start + end));
     tensors[name] = { shape, data, dtype: NAMES[dtype] ?? dtype };
     bits[name] = blob.subarray(start + begin, start + end);
