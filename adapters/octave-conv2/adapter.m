@@ -51,7 +51,7 @@ function [dx, dw, db] = backward (g, x, w, b, delta)
       D = stuffed (reshape (delta(n, m, :), [g.output, 1]), g.stride);
       dx(n, c, :) += unread (g, convolved (D, rot180 (K), "full"));
       dK = convolved (rot180 (readable (g, x, n, c)), D, "valid");
-      dw(m, k, :) += turned (g, dK(every (g.dilation, size (dK)){:}))(:)';
+      dw(m, k, :) += reshape (turned (g, dK(every (g.dilation, size (dK)){:})), 1, 1, []);
     end
   end
   dx = reshape (dx, [g.batch, g.channels, g.size]);
@@ -138,6 +138,7 @@ adapter.capabilities.groups = true;
 adapter.capabilities.biases = {"none", "tied", "untied"};
 adapter.capabilities.convention = "both";
 adapter.capabilities.empty_batch = true;
+adapter.capabilities.arithmetic = struct ("float64", struct (), "float32", struct ());  % direct sums, in the class of x
 adapter.forward = @forward;
 adapter.backward = @backward;
 conformance_serve (adapter);

@@ -121,7 +121,9 @@ def answer_of(line: bytes) -> dict[str, Any]:
         AdapterBroken: it is no message, or none of the protocol.
     """
     try:
-        answer = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        answer = json.loads(
+            line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_number
+        )
     except (ValueError, RecursionError) as error:
         raise AdapterBroken(
             f"its standard output carries {_shown(line)}, which is no message of the protocol ({_told(error)}): what is "
@@ -144,6 +146,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return found
+
+
+def _number(text: str) -> float:
+    """1000000.0 is an integer to JSON Schema, and some languages write it so."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _no_constant(name: str) -> Any:

@@ -31,6 +31,7 @@ import { inspect } from "node:util";
 export class Unsupported extends Error {}
 
 class AdapterFault extends Error {}
+class AdapterNotFound extends AdapterFault {} // the name is the protocol's, for a route that there is not
 
 // ---- descriptors: standard output is the implementation's, and goes to standard error ----
 const [INPUT, OUTPUT] = moved();
@@ -104,14 +105,19 @@ function bytes(count, file = null) {
   return all;
 }
 
-/** Write all: to the output, or to the beginning of a shared file, which grows if it must and never shrinks. */
-function write(all, file = null) {
-  if (file !== null && fs.fstatSync(file).size < all.length) fs.ftruncateSync(file, all.length);
-  for (let done = 0; done < all.length; ) {
-    const place = file === null ? null : done;
-    done += patiently(() => fs.writeSync(file ?? OUTPUT, all, done, Math.min(all.length - done, MOST), place));
-  }
+/** Write pieces: to the output, or to the beginning of a shared file, which grows if it must and never shrinks. */
+function write(pieces, file = null) {
+  const size = lengthOf(pieces);
+  if (file !== null && fs.fstatSync(file).size < size) fs.ftruncateSync(file, size);
+  let place = 0;
+  for (const piece of pieces)
+    for (let done = 0, n; done < piece.length; done += n, place += n) {
+      const most = Math.min(piece.length - done, MOST);
+      n = patiently(() => fs.writeSync(file ?? OUTPUT, piece, done, most, file === null ? null : place));
+    }
 }
+
+const lengthOf = (pieces) => pieces.reduce((size, piece) => size + piece.length, 0);
 
 // ---- tensors: safetensors, little-endian as every machine is that Node runs on but one ----
 const ARRAYS = {
@@ -126,27 +132,28 @@ const product = (shape) => shape.reduce((n, size) => n * size, 1);
 const isShape = (shape) => Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0);
 const raw = ({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
-/** The tensors of a blob by name, each on memory of its own.  Throws where a size is not what it must be. */
+/** The tensors of a blob by name, each on memory of its own, and their bytes in it.  Throws where sizes contradict. */
 function unpacked(blob) {
-  if (blob.length === 0) return {};
+  const [tensors, bits] = [{}, {}];
+  if (blob.length === 0) return { tensors, bits };
   const start = blob.length < 8 ? NaN : 8 + Number(new DataView(blob.buffer).getBigUint64(0, true));
   if (!(start <= blob.length)) throw new Error(`safetensors: ${blob.length} bytes hold no header`);
   const header = JSON.parse(Buffer.from(blob.subarray(8, start)).toString());
-  const tensors = {};
   let place = 0;
   for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
     const size = product(shape) * (ARRAYS[dtype]?.BYTES_PER_ELEMENT ?? NaN);
     if (!isShape(shape) || begin !== place || end - begin !== size || start + end > blob.length)
-      throw new Error(`safetensors: ${name}, ${dtype} [${shape}], cannot be bytes ${begin} to ${end} of ${blob.length - start}`);
+      throw new Error(`safetensors: ${name}, ${dtype} [${shape}], is not bytes ${begin} to ${end}`);
     const data = new ARRAYS[dtype](blob.buffer.slice(start + begin, start + end));
     tensors[name] = { shape, data, dtype: NAMES[dtype] ?? dtype };
+    bits[name] = blob.subarray(start + begin, start + end);
     place = end;
   }
   if (start + place !== blob.length) throw new Error(`safetensors: ${blob.length - start - place} bytes too many`);
-  return tensors;
+  return { tensors, bits };
 }
 
-/** The blob of some tensors by name; `dtype` is what 16 bits are, where a tensor does not say so itself. */
+/** The blob of some tensors by name, in pieces; `dtype` is what 16 bits are, where a tensor does not say so itself. */
 function packed(tensors, dtype) {
   const header = {};
   let place = 0;
@@ -155,12 +162,12 @@ function packed(tensors, dtype) {
     header[name] = { dtype: codeOf(tensor, dtype), shape: tensor.shape, data_offsets: [place, end] };
     place = end;
   }
-  if (Object.keys(header).length === 0) return Buffer.alloc(0);
+  if (Object.keys(header).length === 0) return [];
   const text = Buffer.from(JSON.stringify(header));
   const start = Buffer.alloc(8 + 8 * Math.ceil(text.length / 8), " ");
   start.writeBigUInt64LE(BigInt(start.length - 8));
   text.copy(start, 8);
-  return Buffer.concat([start, ...Object.values(tensors).map(raw)]);
+  return [start, ...Object.values(tensors).map(raw)];
 }
 
 function codeOf({ data, dtype }, called) {
@@ -268,17 +275,17 @@ async function conversation(adapter, late) {
 
 function send({ tensors = {}, ...answer }, { seq, dtype }, shared) {
   const blob = packed(tensors, dtype);
-  const file = answer.answer === "tensors" && shared && blob.length > 1 << 16 ? shared[1] : null;
-  const where = answer.answer === "tensors" ? { where: file === null ? "pipe" : "shared" } : {};
+  const size = lengthOf(blob);
+  const file = shared && size > 1 << 16 ? shared[1] : null;
   if (file !== null) write(blob, file);
-  write(Buffer.from(JSON.stringify({ ...answer, seq, ...where, bytes: blob.length }) + "\n"));
-  if (file === null) write(blob);
+  const where = answer.answer === "tensors" ? { where: file === null ? "pipe" : "shared" } : {};
+  write([Buffer.from(JSON.stringify({ ...answer, seq, ...where, bytes: size }) + "\n"), ...(file === null ? blob : [])]);
 }
 
-async function answered(adapter, request, operands, late) {
+async function answered(adapter, request, blob, late) {
   const calls = Object.hasOwn(CALLS, request.op) || NETWORKS.includes(request.op);
   try {
-    if (calls) return await computed(adapter, request, operands, late);
+    if (calls) return await computed(adapter, request, blob, late);
     if (request.op === "hello") return hello(adapter, request);
     if (request.op === "bye") return { answer: "bye" };
     if (request.op !== "unsupported") return { answer: "unsupported", reason: `no operation ${request.op}` };
@@ -291,15 +298,16 @@ async function answered(adapter, request, operands, late) {
 
 /** Whatever was thrown, in words that fit into a line. */
 function told(error) {
-  const { constructor, message, stack } = error instanceof Error ? error : { message: inspect(error) };
-  const [type, text, traceback] = [constructor?.name ?? "thrown", message, stack ?? ""].map((t) => `${t}`.slice(0, 50_000));
+  const words = error instanceof Error ? [error.constructor.name, error.message, error.stack] : ["thrown", inspect(error), ""];
+  const [type, text, traceback] = words.map((word) => String(word).slice(0, 50_000));
   return { type, text, traceback };
 }
 
 function hello(adapter, { protocol, route, shared }) {
   const { name, versions = {}, routes = {}, language = `Node ${process.versions.node}` } = adapter;
   if (protocol !== 1) throw new AdapterFault(`${name} speaks version 1 of the protocol, not ${protocol}`);
-  if (route && !Object.hasOwn(routes, route)) throw new AdapterFault(`${name} has no route ${route}; it has ${Object.keys(routes)}`);
+  if (route && !Object.hasOwn(routes, route))
+    throw new AdapterNotFound(`${name} has no route '${route}'; it has ${Object.keys(routes).join(", ") || "none"}`);
   adapter.route = route || (Object.keys(routes)[0] ?? "");
   const capabilities = { memories: ["c"], ...adapter.capabilities };
   const conditional = "unsupported" in adapter;
@@ -307,15 +315,14 @@ function hello(adapter, { protocol, route, shared }) {
   return { answer: "hello", protocol, name, versions, language, routes, capabilities, ...can };
 }
 
-async function computed(adapter, request, operands, late) {
+async function computed(adapter, request, { tensors: operands, bits }, late) {
   if (typeof adapter[request.op] !== "function") throw new AdapterFault(`${adapter.name} has no method ${request.op}`);
-  const before = Object.entries(operands).map(([name, tensor]) => [name, tensor, Buffer.from(raw(tensor))]);
   const tensors = await (NETWORKS.includes(request.op) ? network : layer)(adapter, request, operands);
-  await new Promise(setImmediate); // what this call threw asynchronously comes now
+  for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate); // what was thrown asynchronously comes now
   if (late.length) throw late.splice(0)[0];
-  const modified = before.filter(([, tensor, bits]) => !bits.equals(raw(tensor))).map(([name]) => name);
-  const overlap = (a) => before.some(([, { data: b }]) => overlapping(a.data, b));
-  const aliased = Object.keys(tensors).filter((name) => overlap(tensors[name]));
+  const modified = Object.keys(operands).filter((name) => !raw(operands[name]).equals(bits[name]));
+  const held = Object.values(operands).map(({ data }) => data);
+  const aliased = Object.keys(tensors).filter((name) => held.some((data) => overlapping(tensors[name].data, data)));
   return { answer: "tensors", modified, aliased, tensors };
 }
 

@@ -16,12 +16,13 @@
 %     adapter.backward = @backward;
 %     conformance_serve (adapter);
 %
-% x is N x C x H x W, w is M x C/G x KH x KW, b is M x 1 or M x O..., double or single.  Octave drops axes of length 1 at the end:
-% take sizes from g, not from arrays.  g has the fields of the protocol's geometry; sizes are rows, padding is [begin end] an axis.
+% x is N x C x H x W, w is M x C/G x KH x KW, b is M x 1 or M x O..., double or single.  Octave drops axes of length 1 at
+% the end: take sizes from g, not from arrays.  g has the fields of the protocol's geometry; sizes are rows, padding is
+% [begin end] an axis.
 % More fields, all of which may be left out: versions and routes (structs of text), unsupported (g, dtype) -> reason or "",
 % transposed, transposed_backward, double_backward, forward_mode.  Instead of a struct, a function of the route's name that
-% gives one may be handed over.  To say while computing that a problem is not offered: error ("conformance:unsupported", reason).
-% Operands need no watching: Octave passes by value.
+% gives one may be handed over.  To say while computing that a problem is not offered:
+% error ("conformance:unsupported", reason).  Operands need no watching: Octave passes by value.
 
 function conformance_serve (adapter)
   [in, out] = moved ();
@@ -37,9 +38,8 @@ function conformance_serve (adapter)
     end
     [answer, tensors] = answered (adapter, request, unpacked (blob));
     blob = packed (tensors);
-    answer.seq = request.seq;
-    answer.bytes = numel (blob);
-    fwrite (out, [uint8(jsonencode (answer)), uint8("\n"), blob]);
+    text = sprintf ('%s,"seq":%d,"bytes":%d}', jsonencode (answer)(1:end - 1), request.seq, numel (blob));
+    fwrite (out, [uint8(text), uint8("\n"), blob]);
     fflush (out);
     if strcmp (request.op, "bye")
       break
@@ -71,7 +71,7 @@ function [answer, tensors] = answered (adapter, request, operands)
   try
     switch request.op
       case "hello"
-        answer = hello (adapter);
+        answer = hello (adapter, request.route);
       case "bye"
         answer.answer = "bye";
       case "unsupported"
@@ -100,14 +100,19 @@ function answer = told (problem, fault)
     return
   end
   frames = arrayfun (@(f) sprintf ("%s:%d\n", f.name, f.line), problem.stack, "UniformOutput", false);
-  type = problem.identifier;
+  type = strrep (problem.identifier, "conformance:", "");
   if isempty (type)
     type = "error";
   end
   answer = struct ("answer", "error", "fault", fault, "type", type, "text", problem.message, "traceback", [frames{:}, ""]);
 end
 
-function answer = hello (adapter)
+function answer = hello (adapter, route)
+  routes = of (adapter, "routes", struct ());
+  if ! isempty (route) && ! isfield (routes, route)
+    there = strjoin (fieldnames (routes)', ", ");
+    error ("conformance:AdapterNotFound", "%s has no route '%s'; it has %s", adapter.name, route, there);
+  end
   can = adapter.capabilities;
   can.memories = "c";
   for name = {"ranks", "dtypes", "biases", "quantities", "operations", "memories"}
@@ -117,7 +122,7 @@ function answer = hello (adapter)
   end
   answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, ...
                    "versions", of (adapter, "versions", struct ()), "language", ["Octave ", OCTAVE_VERSION], ...
-                   "routes", of (adapter, "routes", struct ()), "capabilities", can, ...
+                   "routes", routes, "capabilities", can, ...
                    "conditional", isfield (adapter, "unsupported"), "spoils", false, "shared", false);
 end
 
@@ -192,7 +197,7 @@ function tensors = kept (g, names, results)
     if isempty (a) && g.batch > 0
       continue
     elseif ! (isreal (a) && (isnumeric (a) || islogical (a)))
-      error ("%s must be a real array, it is a %s", names{k}, class (a));
+      error ("%s must be a real array, it is a %s", names{k}, merge (iscomplex (a), "complex array", class (a)));
     end
     axes = numel (g.size) + 2;
     shape = [size(a), ones(1, axes - ndims (a))];
@@ -217,11 +222,11 @@ function blob = packed (tensors)
     offsets = place + [0, numel(bits)];
     header.(name) = struct ("dtype", dtype, "shape", {num2cell(tensor.shape)}, "data_offsets", {num2cell(offsets)});
     data{end + 1} = bits;
-    place = offsets(2);
+    place += numel (bits);
   end
   blob = zeros (1, 0, "uint8");
   if place > 0 || ! isempty (data)
-    text = uint8 (jsonencode (header));
+    text = uint8 (regexprep (jsonencode (header), '\.0\>', ""));  % jsonencode writes 1000000.0
     text(end + 1 : 8 * ceil (numel (text) / 8)) = uint8 (" ");
     blob = [typecast(uint64 (numel (text)), "uint8"), text, data{:}];
   end

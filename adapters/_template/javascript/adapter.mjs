@@ -80,4 +80,4 @@ const capabilities = {
   ),
 };
 
-await serve({ name: "template-javascript", capabilities, forward, backward });
+await serve({ name: "my-cnn", capabilities, forward, backward });

@@ -206,6 +206,11 @@ def test_a_line_that_is_no_answer(line: bytes, said: str) -> None:
 
 
 # ---- capabilities ----
+def test_an_integer_may_be_written_as_a_float() -> None:
+    answer = answer_of(b'{"answer":"reason","seq":1000000.0,"reason":null,"bytes":0e0}')
+    assert [type(answer[name]) for name in ("seq", "bytes")] == [int, int]
+
+
 def test_what_is_left_out_of_capabilities_has_its_default() -> None:
     able = capabilities_of({"ranks": [1], "dtypes": ["float32"], "memories": ["c"]})
     assert (able.ranks, able.dtypes, able.memories) == ({1}, {"f32"}, {"c"})
