@@ -27,8 +27,8 @@ __all__ = ["TIME_LIMIT", "Session"]
 
 Array = NDArray[Any]
 
-TIME_LIMIT = 10.0
-"""Seconds a call may take; in a process of its own the first one of a shape more, for compilers."""
+TIME_LIMIT = 60.0
+"""Seconds a call may take where nothing else is said: compilers need up to 30 for the first one of a shape."""
 
 
 class Session:
