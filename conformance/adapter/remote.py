@@ -228,7 +228,8 @@ class Remote:
             raise Raised(one_line(answer["type"]), text, one_line(answer["traceback"]))
         if answer["type"] == AdapterNotFound.__name__:
             raise AdapterNotFound(text)
-        raise AdapterBroken(text)
+        told = Path(self._name).name in text  # the file, which does not load
+        raise AdapterBroken(text if told else f"{self._name}: {text}")
 
     def _late(self, seconds: float, said: str) -> str:
         first = (

@@ -46,4 +46,5 @@ class Patience:
 
 
 def _like(j: Judgement, told: str) -> tuple[Status, str]:
-    return j.status, f"{j.note.partition(':')[0]}: {told}"
+    known = j.note.endswith("not asked any more")  # by whoever asks
+    return j.status, j.note if known else f"{j.note.partition(':')[0]}: {told}"

@@ -108,7 +108,16 @@ def test_a_run_whose_process_dies_keeps_what_it_had(
         "        if g.batch == 3:\n            import os; os._exit(7)\n        return self.layer(g, w, b).forward(x)",
     )
     lines = ("--problem", "n1 i5x4 k2", "--problem", "n3 i5x4 k2")
-    said = start("run", adapter_file("mine.py", deadly), *lines, "--only", "FWD-1,FWD-2", "--out", "out")
+    said = start(
+        "run",
+        adapter_file("mine.py", deadly),
+        *lines,
+        "--only",
+        "FWD-1,FWD-2",
+        "--out",
+        "out",
+        "--in-process",
+    )
     assert said.code == 7
     report = read(tmp_path / "out" / "report.jsonl")
     assert report.footer is None

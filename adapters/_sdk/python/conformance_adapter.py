@@ -35,6 +35,7 @@ def _private():
 
 CHANNEL = _private() if __name__ in ("__main__", "conformance_adapter") else None
 
+import difflib
 import functools
 import importlib
 import importlib.util
@@ -452,9 +453,11 @@ class Server(object):
     def hello(self, message):
         cls, route = self.make(), message["route"]
         if route and route not in cls.routes:
+            near = difflib.get_close_matches(route, list(cls.routes), 1, 0.5)
+            meant = " (did you mean %s?)" % near[0] if near else ""
+            ways = ", ".join(cls.routes) or "none"
             raise Refusal(
-                "AdapterNotFound",
-                "%s has no route %r; it has %s" % (cls.__name__, route, ", ".join(cls.routes) or "none"),
+                "AdapterNotFound", "%s has no route %r%s; it has %s" % (cls.__name__, route, meant, ways)
             )
         try:
             self.adapter = cls(route)
@@ -471,7 +474,7 @@ class Server(object):
             "answer": "hello",
             "protocol": PROTOCOL,
             "name": cls.__name__,
-            "versions": {str(k): str(v) for k, v in self.versions().items()},
+            "versions": self.versions(),
             "language": "Python " + sys.version.split()[0],
             "routes": {str(k): str(v) for k, v in cls.routes.items()},
             "capabilities": _said(self.capabilities),
@@ -482,7 +485,7 @@ class Server(object):
 
     def versions(self):
         try:
-            return self.adapter.versions()
+            return {str(k): str(v) for k, v in self.adapter.versions().items()}
         except Exception as error:
             raise Refusal("AdapterBroken", "versions() raises %s: %s" % (type(error).__name__, error))
 
