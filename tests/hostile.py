@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ sys.path.insert(0, os.environ["SDK"])
 import conformance_adapter as conformance
 import numpy as np
 
-_, OUT = conformance.CHANNEL
+IN, OUT = conformance.CHANNEL
 GOOD = b'{"answer":"reason","seq":%d,"reason":null,"bytes":0}\n'
 
 
@@ -168,6 +169,9 @@ class Hostile(conformance.Adapter):  # type: ignore[misc,name-defined]
         """Now, or (late) in the call after."""
         mode, pending = sys.argv[1], self.pending
         self.pending = mode if g.stride[0] == 2 and mode.startswith("late") else ""
+        if self.pending == "late_closed_input":
+            threading.Thread(target=time.sleep, args=[600]).start()
+            os.close(IN)  # it answers once more, and lives on
         if pending == "late_death":
             os._exit(7)
         if pending == "late_error":

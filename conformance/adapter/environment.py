@@ -27,7 +27,7 @@ from portalocker import LockFlags
 from conformance.adapter.manifest import FILE, Manifest, sdk
 from conformance.adapter.programs import LEAKS, Say, carried_out, check_version, interpreter
 from conformance.adapter.worker import Command
-from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment, OutputError, near
+from conformance.errors import AdapterNotFound, NoEnvironment, OutputError, near
 
 __all__ = [
     "CACHE",
@@ -45,8 +45,8 @@ __all__ = [
 CACHE = "CONFORMANCE_CACHE"
 """The variable that names another folder than the user's cache."""
 READY = ".ready"
-LITTER = {"__pycache__", "build", "node_modules"}
-"""Folders beside an adapter's files that building it there leaves behind; hidden files are none of its own either."""
+LITTER = {"__pycache__", "adapter", "build", "node_modules"}
+"""What building it there leaves beside an adapter's files; hidden files are none of its own either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +82,8 @@ def _digest(manifest: Manifest) -> str:
 
 
 def _sources(manifest: Manifest) -> dict[str, Path]:
-    """Name in the environment -> file: those of the SDK and, beside them, the adapter's."""
-    theirs, own = _files(sdk(manifest.language)), _files(manifest.folder)
-    if both := theirs.keys() & own.keys():
-        raise AdapterBroken(
-            f"{manifest.folder / min(both)} has the name of a file of the SDK, which lies beside it"
-        )
-    return theirs | own
+    """Name in the environment -> file: those of the SDK and, beside them, the adapter's, which may have its own copy."""
+    return _files(sdk(manifest.language)) | _files(manifest.folder)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -20,7 +20,7 @@ import conformance.adapter.environment as module
 from conformance.adapter.environment import Environment, command, create, found, here, listed, place, remove
 from conformance.adapter.manifest import FILE, Manifest, bundled, sdk
 from conformance.adapter.programs import carried_out, interpreter
-from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment, OutputError
+from conformance.errors import AdapterNotFound, NoEnvironment, OutputError
 
 Adapter = Callable[..., Manifest]
 MAKEFILE = "adapter: adapter.txt sdk.txt\n\techo building >> built.log\n\tcat adapter.txt sdk.txt > adapter\n"
@@ -160,12 +160,12 @@ def test_what_does_not_go_in_makes_none(built: Adapter, kit: Path, python: Adapt
     assert place(mine) == before  # the process of a Python adapter reads both where they are
 
 
-def test_a_file_that_would_hide_one_of_the_sdk_is_refused(built: Adapter) -> None:
+def test_an_adapter_may_have_its_own_copy_of_the_sdk(built: Adapter) -> None:
     manifest = built()
-    (manifest.folder / "sdk.txt").touch()
-    assert sentence(lambda: create(manifest, say=print), AdapterBroken) == (
-        f"{manifest.folder / 'sdk.txt'} has the name of a file of the SDK, which lies beside it"
-    )
+    (manifest.folder / "sdk.txt").write_text("mine\n")
+    environment = create(manifest, say=print)
+    assert environment
+    assert (environment.folder / "sdk.txt").read_text() == "mine\n"
 
 
 # ---- what fails, and what is cut off ----

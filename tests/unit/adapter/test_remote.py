@@ -168,6 +168,14 @@ def test_a_fault_that_surfaces_in_the_next_call_is_laid_at_the_call_before(
     assert "stride 2x2" in str(met.value)
 
 
+def test_a_broken_pipe_to_it_is_the_adapters_fault(opened: Open) -> None:
+    session = opened("late_closed_input")
+    session.put(question(2))
+    with pytest.raises(AdapterBroken, match="it closed the pipe of the protocol and lives on"):
+        session.put(question(1))
+    assert session.put(question(1)).arrays["y"].size
+
+
 def test_a_fault_of_its_own_is_not_laid_at_the_call_before(opened: Open) -> None:
     session = opened("exits")
     session.put(question(1))
