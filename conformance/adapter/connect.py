@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 from conformance.adapter.environment import command, found, hosted
 from conformance.adapter.manifest import bundled, sought
+from conformance.adapter.process import Command
 from conformance.adapter.protocol import Adapter
 from conformance.adapter.remote import MEMORY, Remote
 from conformance.adapter.session import TIME_LIMIT, Session
-from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound, ConformanceError, near
 
-__all__ = ["Process", "connect", "load_class", "process_of"]
+__all__ = ["Way", "connect", "load_class", "process_of"]
 
 GROUP = "conformance.adapters"
 
@@ -68,7 +68,7 @@ def connect(
         raise AdapterBroken(f"{target}: creating its adapter raises {_told(error)}") from error
 
 
-class Process(NamedTuple):
+class Way(NamedTuple):
     """How an adapter is started, its route, and the folder of its files."""
 
     command: Command
@@ -76,20 +76,20 @@ class Process(NamedTuple):
     folder: Path | None = None
 
 
-def process_of(target: str, *, in_process: bool = False) -> Process | None:
+def process_of(target: str, *, in_process: bool = False) -> Way | None:
     """How an adapter is asked in a process of its own; None if it is asked in this one."""
     if target.startswith("cmd:"):
-        return Process(_program(target.removeprefix("cmd:")))
+        return Way(_program(target.removeprefix("cmd:")))
     head, route = _split(target)
     manifest = sought(head)
     loadable = manifest is None or manifest.language == "python"
     if (in_process and loadable) or (manifest and not manifest.isolated):
         return None
     if manifest:
-        return Process(command(manifest, found(manifest), route), route, manifest.folder)
+        return Way(command(manifest, found(manifest), route), route, manifest.folder)
     what, route = _located(target)
     folder = None if what.startswith("entry:") else Path(what).parent
-    return Process(hosted(sys.executable, what), route, folder)
+    return Way(hosted(sys.executable, what), route, folder)
 
 
 def _program(line: str) -> Command:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from conformance.adapter.doctor import Remark
 from conformance.adapter.layouts import to_adapter
+from conformance.adapter.process import Command
 from conformance.adapter.protocol import Capabilities
 from conformance.adapter.remote import MEMORY, START
 from conformance.adapter.wire import PROTOCOL, as_geometry, capabilities_of, request_of
-from conformance.adapter.worker import Command, Dead, Late, Worker
+from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import ConformanceError
 from conformance.problem import DTYPES, Geometry, Problem
 from conformance.problem.operations import CALLS, shape_of

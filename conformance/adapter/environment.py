@@ -25,8 +25,8 @@ import portalocker
 from portalocker import LockFlags
 
 from conformance.adapter.manifest import FILE, Manifest, sdk
+from conformance.adapter.process import Command
 from conformance.adapter.programs import LEAKS, Say, carried_out, check_version, interpreter
-from conformance.adapter.worker import Command
 from conformance.errors import AdapterNotFound, NoEnvironment, OutputError, near
 
 __all__ = [

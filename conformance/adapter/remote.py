@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from conformance.adapter.local import one_line
 from conformance.adapter.place import Call, Returned, Whole
+from conformance.adapter.process import Command
 from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, request_of
-from conformance.adapter.worker import Command, Dead, Late, Worker
+from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import AdapterBroken, AdapterNotFound, UserError
 from conformance.escape import terminal
 from conformance.problem import Geometry, dtype_of

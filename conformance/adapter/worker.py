@@ -7,66 +7,27 @@ pipe to the process, its answer, its standard error, its death, the end of its t
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import mmap
 import os
 import select
-import signal
 import subprocess
-import sys
 import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.local import one_line
+from conformance.adapter.process import GRACE, Command, Process, read
 from conformance.adapter.wire import LARGEST, LONGEST, answer_of, header_of, line_of, request_of, tensors_of
 from conformance.errors import AdapterBroken
 
-__all__ = ["Command", "Dead", "Late", "Worker"]
+__all__ = ["Dead", "Late", "Worker"]
 
 Array = NDArray[Any]
 LARGE = 2**16
 """Bytes from which on a blob goes through shared memory, if both sides have it."""
-PIPE = 2**20
-"""Bytes that a pipe is asked to hold."""
-CHUNK = 2**16
-"""Bytes that are read at once."""
-KEPT = 2**14
-"""Bytes of standard error that are kept: its end."""
-TOLD = 3
-"""Lines of it that are told."""
 LOOK = 0.05
 """Seconds between two looks at the memory of a process that computes."""
-GRACE = 0.5
-"""Seconds between SIGTERM and SIGKILL."""
-QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Unless the user says otherwise: threads that wait for the next call do not spin beside the process that asks."""
-LINUX = sys.platform == "linux"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """How a process is started: arguments, working folder, environment variables besides the inherited ones.
-
-    without: inherited variables that it does not get.
-    """
-
-    args: tuple[str, ...]
-    cwd: Path | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """All variables of the process."""
-        inherited = {name: value for name, value in os.environ.items() if name not in self.without}
-        return {**QUIET, **inherited, **self.variables}
 
 
 class Dead(Exception):  # noqa: N818  (a record of what happened)
@@ -85,46 +46,6 @@ class Late(Exception):  # noqa: N818  (a record of what did not come)
         self.said = said
 
 
-class Shared:
-    """A file in memory that another process inherits, sealed so that nobody can shrink it under a reader."""
-
-    def __init__(self, name: str) -> None:
-        self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        self._map: mmap.mmap | None = None
-
-    def write(self, pieces: Sequence[Any], size: int) -> None:
-        """Put pieces, of `size` bytes in all, at its beginning."""
-        if self._size < size:
-            os.ftruncate(self.descriptor, size)
-        into, end = np.frombuffer(self._mapped(size), np.uint8), 0
-        for piece in pieces:
-            into[end : end + len(piece)] = np.frombuffer(piece, np.uint8)
-            end += len(piece)
-
-    def read(self, size: int) -> memoryview:
-        """Its first bytes.
-
-        Raises:
-            AdapterBroken: it has not as many.
-        """
-        if self._size < size:
-            raise AdapterBroken(f"an answer of {size} bytes in shared memory that holds {self._size}")
-        return memoryview(self._mapped(size))[:size] if size else memoryview(b"")
-
-    @property
-    def _size(self) -> int:
-        return os.fstat(self.descriptor).st_size
-
-    def _mapped(self, size: int) -> mmap.mmap:
-        if self._map is None or len(self._map) < size:
-            self._map = mmap.mmap(self.descriptor, self._size)
-        return self._map
-
-    def close(self) -> None:
-        os.close(self.descriptor)  # a map lives on while something reads it
-
-
 class Worker:
     """The process of a command.
 
@@ -134,7 +55,7 @@ class Worker:
 
     def __init__(self, command: Command, *, memory: int, heard: Callable[[bytes], object]) -> None:
         self.command, self._memory, self._heard = command, memory, heard
-        self._running: _Process | None = None
+        self._running: Process | None = None
 
     @property
     def runs(self) -> bool:
@@ -150,9 +71,9 @@ class Worker:
         self._process.shares = True
 
     @property
-    def _process(self) -> _Process:
+    def _process(self) -> Process:
         if self._running is None:
-            self._running = _Process(self.command, self._heard)
+            self._running = Process(self.command, self._heard)
         return self._running
 
     def ask(
@@ -193,96 +114,10 @@ class Worker:
         self.kill()
 
 
-class _Process:
-    """A running process and its pipes."""
-
-    def __init__(self, command: Command, heard: Callable[[bytes], object]) -> None:
-        self._heard = heard
-        self.files = [Shared("request"), Shared("answer")] if LINUX else []
-        self.offered = [f.descriptor for f in self.files] or None
-        self.shares, self.seq, self.said = False, -1, b""
-        try:
-            self.popen = subprocess.Popen(
-                command.args,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=command.cwd,
-                env=command.environ,
-                pass_fds=self.offered or (),
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._close_files()
-            raise AdapterBroken(f"{command.args[0]!r} does not start: {error.strerror}") from error
-        self.stdin, self.stdout, self.stderr = map(
-            _pipe, (self.popen.stdin, self.popen.stdout, self.popen.stderr)
-        )
-        self.death = os.pidfd_open(self.popen.pid) if hasattr(os, "pidfd_open") else None
-        self.waits = select.poll()
-        for descriptor in (self.stdout, self.stderr, self.death):
-            if descriptor is not None:
-                self.waits.register(descriptor, select.POLLIN)
-        self._finalizer = weakref.finalize(self, _ended, self.popen, list(self.files), self.death)
-
-    def end(self) -> None:
-        self._finalizer()
-
-    def left(self) -> int | None:
-        assert self.popen.stdin is not None  # noqa: S101  (for types)
-        self.popen.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.popen.wait(GRACE * 4)
-        return None
-
-    def _close_files(self) -> None:
-        for file in self.files:
-            file.close()
-
-    # ---- what is known of it ----
-    def hear(self) -> None:
-        """Keep the end of what it wrote to standard error."""
-        while chunk := _read(self.stderr):
-            self.said = (self.said + chunk)[-KEPT:]
-            self._heard(chunk)
-            if len(chunk) < CHUNK:
-                return
-        if chunk is not None:  # it closed it
-            with contextlib.suppress(KeyError):
-                self.waits.unregister(self.stderr)
-
-    def last_words(self) -> str:
-        """The last lines of its standard error, in one."""
-        self.hear()
-        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
-        return " | ".join(one_line(line, 200) for line in lines[-TOLD:])
-
-    def how(self) -> str:
-        """How it ended."""
-        status = self.popen.wait()
-        if status >= 0:
-            return f"exited with status {status}"
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        out_of_memory = ", as a system does that is out of memory" if name == "SIGKILL" else ""
-        return f"killed by {name}{out_of_memory}"
-
-    def resident(self) -> int:
-        """Bytes of memory in use; 0 where it cannot be known."""
-        try:
-            with Path(f"/proc/{self.popen.pid}/statm").open("rb") as file:
-                return int(file.read().split()[1]) * mmap.PAGESIZE
-        except (OSError, IndexError):
-            return 0
-
-
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, process: _Process, *, seconds: float, memory: int) -> None:
+    def __init__(self, process: Process, *, seconds: float, memory: int) -> None:
         self.p, self.seconds, self.memory = process, seconds, memory
         self.end = time.monotonic() + seconds
         self.received = bytearray()
@@ -302,7 +137,7 @@ class _Exchange:
 
     def _nothing_before(self) -> None:
         """What lies in the pipe before anything was asked is no answer."""
-        early = _read(self.p.stdout)
+        early = read(self.p.stdout)
         if early:
             raise AdapterBroken(
                 f"{len(early)} bytes on its standard output that nothing asked for "
@@ -370,7 +205,7 @@ class _Exchange:
         self.p.waits.register(self.p.stdin, select.POLLOUT)
         try:
             while self.p.stdin not in self._happened():
-                chunk = _read(self.p.stdout)  # it may answer before it has read all
+                chunk = read(self.p.stdout)  # it may answer before it has read all
                 if chunk == b"":
                     self._dead("before it had read its request")
                 self.received += chunk or b""
@@ -379,7 +214,7 @@ class _Exchange:
 
     def _receive(self, what: str) -> None:
         """More of the answer."""
-        while (chunk := _read(self.p.stdout) if self.p.stdout in self._happened() else None) is None:
+        while (chunk := read(self.p.stdout) if self.p.stdout in self._happened() else None) is None:
             pass
         if not chunk:
             self._dead(self._so_far(what))
@@ -423,40 +258,3 @@ class _Exchange:
 def _shown(received: bytes | bytearray) -> str:
     """The beginning of some bytes as Python writes text: no control character reaches a terminal."""
     return ascii(received[:60].decode("utf-8", "replace"))
-
-
-def _pipe(file: IO[bytes] | None) -> int:
-    """The descriptor of a pipe, large and not blocking."""
-    assert file is not None  # noqa: S101  (for types: all three are pipes)
-    os.set_blocking(file.fileno(), False)
-    if LINUX:
-        with contextlib.suppress(OSError):  # more than a user may have
-            fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
-    return file.fileno()
-
-
-def _read(descriptor: int) -> bytes | None:
-    """What lies in a pipe; b'' at its end, None if there is nothing yet."""
-    try:
-        return os.read(descriptor, CHUNK)
-    except BlockingIOError:
-        return None
-
-
-def _ended(popen: subprocess.Popen[bytes], files: list[Shared], death: int | None) -> None:
-    """End a process and what it started, and give everything back."""
-    for number in (
-        signal.SIGTERM,
-        signal.SIGKILL,
-    ):  # the second for those that ignore the first, and for its children
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(popen.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            popen.wait(GRACE)
-    for file in (popen.stdin, popen.stdout, popen.stderr):
-        if file:
-            file.close()
-    for shared in files:
-        shared.close()
-    if death is not None:
-        os.close(death)

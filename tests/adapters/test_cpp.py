@@ -14,9 +14,9 @@ import pytest
 from adapter_checks import Bare, check_operation, computed, definition
 from conformance import Geometry, Problem
 from conformance.adapter.manifest import bundled
+from conformance.adapter.process import Command
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
-from conformance.adapter.worker import Command
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run

@@ -14,10 +14,10 @@ import pytest
 
 from adapter_checks import Bare, computed, definition
 from conformance import Geometry, Problem
+from conformance.adapter.process import Command
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
 from conformance.adapter.wire import answer_of, as_geometry, capabilities_of
-from conformance.adapter.worker import Command
 from conformance.engine.judgement import Judgement, Status
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run

@@ -15,9 +15,9 @@ import pytest
 
 from conformance.adapter.connect import connect
 from conformance.adapter.manifest import sdk
+from conformance.adapter.process import Command
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
-from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken
 from conformance.problem import Problem
 from conformance.problem.memory import MEMORIES

@@ -17,10 +17,10 @@ import pytest
 
 from conformance.adapter.doctor import examine
 from conformance.adapter.manifest import folder, sdk
+from conformance.adapter.process import Command
 from conformance.adapter.remote import Remote
 from conformance.adapter.session import Session
 from conformance.adapter.wire import as_geometry, header_of, tensors_of
-from conformance.adapter.worker import Command
 from conformance.errors import AdapterBroken, AdapterNotFound
 from conformance.oracle.definition import compute
 from conformance.problem import QUANTITIES, Problem
