@@ -135,6 +135,20 @@ def test_a_command_line_that_is_none(invoke: Invoke) -> None:
     assert "is no command line: No closing quotation" in said.err
 
 
+def test_there_is_no_script_of_a_program_and_that_is_said(
+    invoke: Invoke, hostile: Callable[[str], str]
+) -> None:
+    said = invoke("repro", GOOD, hostile("none"))
+    assert (said.code, said.out) == (2, "")
+    assert "is not in Python, and no reproducer.py.jinja lies in its folder" in said.err
+
+
+def test_a_program_is_explained_like_any_other(invoke: Invoke, hostile: Callable[[str], str]) -> None:
+    said = invoke("explain", GOOD, hostile("none"))
+    assert said.code == 1
+    assert "should be" in said.out
+
+
 # ---- doctor --wire ----
 def test_the_doctor_goes_through_a_conversation(invoke: Invoke, adapter_file: Write) -> None:
     said = invoke("doctor", "--wire", adapter_file("mine.py"))
