@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from conformance.adapter.environment import command, found, hosted
 from conformance.adapter.manifest import bundled, sought
-from conformance.adapter.process import Command
+from conformance.adapter.process import POSIX, Command
 from conformance.adapter.protocol import Adapter
 from conformance.adapter.remote import MEMORY, Remote
 from conformance.adapter.session import TIME_LIMIT, Session
@@ -83,7 +83,7 @@ def process_of(target: str, *, in_process: bool = False) -> Way | None:
     head, route = _split(target)
     manifest = sought(head)
     loadable = manifest is None or manifest.language == "python"
-    if (in_process and loadable) or (manifest and not manifest.isolated):
+    if ((in_process or not POSIX) and loadable) or (manifest and not manifest.isolated):
         return None
     if manifest:
         return Way(command(manifest, found(manifest), route), route, manifest.folder)

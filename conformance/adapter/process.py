@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import select
@@ -21,7 +20,13 @@ import numpy as np
 from conformance.adapter.local import one_line
 from conformance.errors import AdapterBroken
 
-__all__ = ["GRACE", "Command", "Process", "read"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["GRACE", "POSIX", "Command", "Process", "read"]
+
+POSIX = os.name == "posix"
+"""Can processes be asked here?  Pipes that are polled and groups that are ended together are POSIX's."""
 
 PIPE = 2**20
 """Bytes that a pipe is asked to hold."""
@@ -101,6 +106,10 @@ class Process:
     """A running process and its pipes."""
 
     def __init__(self, command: Command, heard: Callable[[bytes], object]) -> None:
+        if not POSIX:
+            raise AdapterBroken(
+                f"{command.args[0]!r} cannot be asked: processes of their own need a POSIX system"
+            )
         self._heard = heard
         self.files = [Shared("request"), Shared("answer")] if LINUX else []
         self.offered = [f.descriptor for f in self.files] or None

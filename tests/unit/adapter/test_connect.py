@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance import Adapter
-from conformance.adapter.connect import connect, load_class
+from conformance.adapter.connect import connect, load_class, process_of
 from conformance.errors import AdapterBroken, AdapterNotFound, NoEnvironment
 
 Write = Callable[..., Path]
@@ -444,3 +444,18 @@ def test_what_is_built_is_no_file_to_import_and_has_to_be_built_first(write: Wri
         assert str(caught.value) == "other-my has not been built: conformance env create other-my"
     told = sentence(f"{folder}:fats", AdapterNotFound)
     assert told == "other-my has no route 'fats' (did you mean fast?); it has fast"
+
+
+def test_where_processes_cannot_be_asked_python_is_asked_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from conformance import Adapter\n\nclass Mine(Adapter):\n    pass\n", encoding="utf-8")
+    assert process_of(str(file)) is not None
+    monkeypatch.setattr("conformance.adapter.connect.POSIX", False)
+    monkeypatch.setattr("conformance.adapter.process.POSIX", False)
+    assert process_of(str(file)) is None
+    with pytest.raises(
+        AdapterBroken, match="'echo' cannot be asked: processes of their own need a POSIX system"
+    ):
+        connect("cmd:echo hello")
