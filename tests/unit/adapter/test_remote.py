@@ -24,7 +24,7 @@ from conformance.problem.memory import MEMORIES
 from conformance.spec import Died, NotOffered, Question, Raised, TimedOut
 
 HOSTILE = Path(__file__).parents[2] / "hostile.py"
-LIMIT = 1.0
+LIMIT = 2.0
 Asked = Callable[[Session, int], object]
 Open = Callable[..., Session]
 
@@ -72,10 +72,10 @@ DEATHS = {
     "leaves_a_grandchild": r"exited with status 5",
 }
 LATE = {
-    "hangs": r"did not answer within 3 s, 3 times the limit for the first call of a shape$",
-    "ignores_sigterm": r"did not answer within 3 s",
-    "half_a_line_and_hangs": r"did not answer within 3 s.*\(after 15 bytes of its answer\)",
-    "floods_stderr": r"did not answer within 3 s",
+    "hangs": r"did not answer within 6 s, 3 times the limit for the first call of a shape$",
+    "ignores_sigterm": r"did not answer within 6 s",
+    "half_a_line_and_hangs": r"did not answer within 6 s.*\(after 15 bytes of its answer\)",
+    "floods_stderr": r"did not answer within 6 s",
 }
 BROKEN = {
     "claims_a_huge_blob": "an answer that claims 1152921504606846 bytes: at most 4294967296",
@@ -111,7 +111,7 @@ def test_what_happens_is_recognised_and_the_next_call_is_answered(
     assert "\x1b" not in str(met.value)
     assert (session.put(question(1)).arrays["y"] == right).all()  # started again
     session.close()
-    assert children() == before  # nothing is left behind
+    assert children() <= before  # nothing is left behind
 
 
 def test_memory_beyond_the_limit_ends_the_process(opened: Open) -> None:
