@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
 import signal
@@ -26,6 +27,12 @@ GOOD = b'{"answer":"reason","seq":%d,"reason":null,"bytes":0}\n'
 def aborts(seq: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.abort()
+
+
+def prints_and_aborts(seq: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.stdout.write("kernel 3x3 chosen\n")  # no flush: it may not stay in a buffer
     os.abort()
 
 
@@ -176,6 +183,9 @@ class Hostile(conformance.Adapter):  # type: ignore[misc,name-defined]
             os._exit(7)
         if pending == "late_error":
             raise RuntimeError("an asynchronous error of the stream")
+        if mode == "says_goodbye":
+            atexit.register(sys.stdout.write, "profile: 1 call\n")
+            atexit.register(time.sleep, 0.2)  # earlier than the line: it comes after the answer to bye
         if mode == "noisy":
             sys.stdout.write("Using TensorFlow backend.\n")
             subprocess.run(["echo", "a child prints too"], check=True)

@@ -143,11 +143,15 @@ class Process:
         self._finalizer()
 
     def left(self) -> int | None:
+        """Close its input, and see how it ends: its status, None if it does not; its last words are kept."""
         assert self.popen.stdin is not None  # noqa: S101  (for types)
         self.popen.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             return self.popen.wait(GRACE * 4)
-        return None
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self.hear()
 
     def _close_files(self) -> None:
         for file in self.files:
@@ -155,13 +159,14 @@ class Process:
 
     # ---- what is known of it ----
     def hear(self) -> None:
-        """Keep the end of what it wrote to standard error."""
-        while chunk := read(self.stderr):
+        """Keep the end of what it wrote to standard error; at most a full pipe at a time, for it may write on and on."""
+        for _ in range(PIPE // CHUNK):
+            chunk = read(self.stderr)
+            if not chunk:
+                break
             self.said = (self.said + chunk)[-KEPT:]
             self._heard(chunk)
-            if len(chunk) < CHUNK:
-                return
-        if chunk is not None:  # it closed it
+        if chunk == b"":  # it closed it
             with contextlib.suppress(KeyError):
                 self.waits.unregister(self.stderr)
 

@@ -99,18 +99,18 @@ class Worker:
             running.end()
 
     def left(self) -> int | None:
-        """Close its input, and see how it ends: its status, None if it does not."""
+        """Close its input, and see how it ends: its status, None if it does not; its last words are heard."""
         running = self._running
         status = running.left() if running else None
         self.kill()
         return status
 
     def close(self) -> None:
-        """Let it go: it has a moment to say bye."""
+        """Let it go: it has a moment to say bye, and what it says until it has ended is heard."""
         if self._running:
             with contextlib.suppress(Dead, Late, AdapterBroken):
                 self.ask(request_of({"op": "bye"}), None, GRACE)
-                self._running.hear()
+                self._running.left()
         self.kill()
 
 

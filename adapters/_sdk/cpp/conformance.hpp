@@ -767,6 +767,7 @@ public:
     Server(Adapter& adapter, bool conditional) : adapter_(adapter), conditional_(conditional), input_(protocol.in) {}
 
     int run() {
+        std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was printed before a crash is not lost in a buffer
         if (isatty(protocol.in)) std::fputs("This program is an adapter: conformance run cmd:PROGRAM starts it and asks.\n", stderr);
         try {
             for (std::string line; open_ && input_.line(line);) handle(Reader::read(line));

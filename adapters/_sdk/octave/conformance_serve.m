@@ -57,6 +57,7 @@ function [in, out] = moved ()
   end
   dup2 (fopen ("/dev/null", "rb"), stdin);
   dup2 (stderr, stdout);
+  page_output_immediately (true);
 end
 
 % The next line; empty at the end of the input.  fgetl would wait for a character of the line behind it.

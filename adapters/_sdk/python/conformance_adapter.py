@@ -30,6 +30,10 @@ def _private():
     inward, outward = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    # a line at a time: what was printed before a crash is not lost in a buffer
+    sys.stdout, sys.stderr = (
+        open(number, "w", buffering=1, errors="backslashreplace", closefd=False) for number in (1, 2)
+    )
     return inward, outward
 
 

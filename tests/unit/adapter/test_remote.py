@@ -63,6 +63,7 @@ def children() -> set[int]:
 
 DEATHS = {
     "aborts": r"killed by SIGABRT: .*terminate called after throwing an instance of 'std::bad_alloc'",
+    "prints_and_aborts": r"killed by SIGABRT: .*kernel 3x3 chosen",
     "segfaults": r"killed by SIGSEGV",
     "is_killed": r"killed by SIGKILL, as a system does that is out of memory",
     "exits": r"exited with status 3",
@@ -144,6 +145,13 @@ def test_prints_harm_nothing(opened: Open) -> None:
     session = opened("noisy")
     assert session.put(question(1)).arrays["y"].shape == (2, 3, 5, 5)
     assert session.put(question(2)).arrays["y"].shape == (2, 3, 3, 3)
+
+
+def test_what_it_says_while_it_ends_is_heard(opened: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    session = opened("says_goodbye")
+    session.put(question(1))
+    session.close()
+    assert "profile: 1 call" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
