@@ -162,13 +162,14 @@ class Process:
         """Keep the end of what it wrote to standard error; at most a full pipe at a time, for it may write on and on."""
         for _ in range(PIPE // CHUNK):
             chunk = read(self.stderr)
-            if not chunk:
-                break
+            if chunk is None:
+                return
+            if chunk == b"":  # it closed it
+                with contextlib.suppress(KeyError):
+                    self.waits.unregister(self.stderr)
+                return
             self.said = (self.said + chunk)[-KEPT:]
             self._heard(chunk)
-        if chunk == b"":  # it closed it
-            with contextlib.suppress(KeyError):
-                self.waits.unregister(self.stderr)
 
     def last_words(self) -> str:
         """The last lines of its standard error, in one."""

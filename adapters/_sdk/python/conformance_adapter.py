@@ -32,7 +32,7 @@ def _private():
     os.dup2(2, 1)
     # a line at a time: what was printed before a crash is not lost in a buffer
     sys.stdout, sys.stderr = (
-        open(number, "w", buffering=1, errors="backslashreplace", closefd=False) for number in (1, 2)
+        os.fdopen(number, "w", buffering=1, errors="backslashreplace", closefd=False) for number in (1, 2)
     )
     return inward, outward
 
