@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +69,7 @@ class Remote:
         self._worker = Worker(command, memory=memory, heard=self._show)
         self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
+        self._lost: Callable[[str], Exception] = TimedOut  # how it was lost the last time
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
         self._reasons: dict[tuple[Geometry, str], str | None] = {}
@@ -141,13 +142,13 @@ class Remote:
         due = [*(["cost"] if whole.rate is None else []), *deltas, *(n for pair in pairs for n in pair if n)]
         self._expect(asked.op, found, due)
         if missing := [name for name in due if name not in found]:
-            raise AdapterBroken(f"{self._name}: its answer to {asked.op} lacks {', '.join(missing)}")
+            raise self._broken(f"its answer to {asked.op} lacks {', '.join(missing)}")
         params = [(found[w], found[b] if b else None) for w, b in pairs]
         return params if whole.rate is not None else (found["cost"], [found[d] for d in deltas], params)
 
     def _expect(self, op: str, tensors: Mapping[str, Array], names: Collection[str]) -> None:
         if strange := sorted(set(tensors) - set(names)):
-            raise AdapterBroken(f"{self._name}: its answer to {op} has {', '.join(map(ascii, strange))}")
+            raise self._broken(f"its answer to {op} has {', '.join(map(ascii, strange))}")
 
     def _computed(
         self, asked: _Asked, request: bytes, tensors: dict[str, Array]
@@ -183,7 +184,7 @@ class Remote:
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """One request and its answer, of the kind that was expected; starts the process if it does not run."""
         if self._in_a_row >= self._patience:
-            raise TimedOut(
+            raise self._lost(
                 f"after {self._in_a_row} deaths and calls without an answer in a row it is not asked any more"
             )
         if not self._worker.runs:
@@ -198,18 +199,22 @@ class Remote:
         try:
             return self._worker.ask(request, tensors, seconds)
         except Dead as dead:
-            self._count()
+            self._count(functools.partial(Died, dead.how))
             raise Died(dead.how, dead.said) from None
         except Late as late:
-            self._count()
+            self._count(TimedOut)
             raise TimedOut(self._late(seconds, late.said)) from None
         except AdapterBroken as fault:
-            self._count()
-            raise AdapterBroken(f"{self._name}: {fault}") from None
+            self._count(self._broken)
+            raise self._broken(fault) from None
 
-    def _count(self) -> None:
+    def _count(self, lost: Callable[[str], Exception]) -> None:
         self.deaths += 1
         self._in_a_row += 1
+        self._lost = lost
+
+    def _broken(self, told: object) -> AdapterBroken:
+        return AdapterBroken(f"{self._name}: {told}")
 
     def _understood(self, answer: dict[str, Any], expected: str) -> dict[str, Any]:
         kind = answer["answer"]
@@ -220,8 +225,8 @@ class Remote:
         if kind == "error":
             self._refused(answer)
         self._worker.kill()
-        self._count()
-        raise AdapterBroken(f"{self._name}: it answers {kind!r} where {expected!r} was due")
+        self._count(self._broken)
+        raise self._broken(f"it answers {kind!r} where {expected!r} was due")
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])
@@ -247,7 +252,7 @@ class Remote:
             answer, _ = self._exchanged(request_of(hello), None, START)
             self._understood(answer, "hello")
         except (Died, Raised, TimedOut, NotOffered) as error:
-            raise AdapterBroken(f"{self._name}: it does not start: {error}") from None
+            raise self._broken(f"it does not start: {error}") from None
         except UserError:
             self._worker.kill()
             raise
@@ -255,7 +260,7 @@ class Remote:
             self._worker.share()
         known = getattr(self, "_hello", None)
         if known and known["capabilities"] != answer["capabilities"]:
-            raise AdapterBroken(f"{self._name}: started again, it declares other capabilities")
+            raise self._broken("started again, it declares other capabilities")
         return answer
 
 

@@ -25,14 +25,16 @@
 % error ("conformance:unsupported", reason).  Operands need no watching: Octave passes by value.
 
 function conformance_serve (adapter)
-  [in, out] = moved ();
+  % the protocol's own streams; what is printed goes to standard error
+  [in, out] = deal (fopen ("/dev/fd/0", "rb"), fopen ("/dev/fd/1", "wb"));
+  dup2 (fopen ("/dev/null", "rb"), stdin);
+  dup2 (stderr, stdout);
+  page_output_immediately (true);
   sigterm_dumps_octave_core (false);
-  while ! isempty (text = line (in))
+  while ! isempty (text = fscanf (in, "%[^\n]", 1))  % fgetl would wait for a character of the line behind it
+    fread (in, 1);  % the end of the line
     request = jsondecode (text);
     blob = fread (in, request.bytes, "uint8=>uint8");
-    if numel (blob) != request.bytes
-      error ("the input ended %d bytes before the end of a message", request.bytes - numel (blob));
-    end
     if is_function_handle (adapter)  % the first message is hello
       adapter = adapter (request.route);
     end
@@ -48,24 +50,6 @@ function conformance_serve (adapter)
   exit (0);
 end
 
-% The protocol's own streams; what is printed goes to standard error.  Where /dev/fd cannot be opened, nothing may print.
-function [in, out] = moved ()
-  [in, out] = deal (fopen ("/dev/fd/0", "rb"), fopen ("/dev/fd/1", "wb"));
-  if in < 0 || out < 0
-    [in, out] = deal (stdin, stdout);
-    return
-  end
-  dup2 (fopen ("/dev/null", "rb"), stdin);
-  dup2 (stderr, stdout);
-  page_output_immediately (true);
-end
-
-% The next line; empty at the end of the input.  fgetl would wait for a character of the line behind it.
-function text = line (in)
-  text = fscanf (in, "%[^\n]", 1);
-  fread (in, 1);
-end
-
 function [answer, tensors] = answered (adapter, request, operands)
   tensors = struct ();
   fault = "adapter";
@@ -76,13 +60,11 @@ function [answer, tensors] = answered (adapter, request, operands)
       case "bye"
         answer.answer = "bye";
       case "unsupported"
-        answer = struct ("answer", "reason", "reason", adapter.unsupported (geometry (request), request.dtype));
-        if isempty (answer.reason)
-          answer.reason = NaN;  % null, in JSON
-        end
+        reason = adapter.unsupported (geometry (request), request.dtype);
+        answer = struct ("answer", "reason", "reason", merge (isempty (reason), NaN, reason));  % NaN is null in JSON
       otherwise
         [reads, gives] = call (adapter, request.op);
-        operands = cellfun (@(name) of (operands, name, []), reads, "UniformOutput", false);
+        operands = cellfun (@(name) of (operands, name, []), reads, "UniformOutput", false);  % []: no bias
         g = geometry (request);
         fault = "implementation";
         [results{1:numel (gives)}] = adapter.(request.op) (g, operands{:});
@@ -101,11 +83,8 @@ function answer = told (problem, fault)
     return
   end
   frames = arrayfun (@(f) sprintf ("%s:%d\n", f.name, f.line), problem.stack, "UniformOutput", false);
-  type = strrep (problem.identifier, "conformance:", "");
-  if isempty (type)
-    type = "error";
-  end
-  answer = struct ("answer", "error", "fault", fault, "type", type, "text", problem.message, "traceback", [frames{:}, ""]);
+  answer = struct ("answer", "error", "fault", fault, "text", problem.message, "traceback", [frames{:}, ""], ...
+                   "type", regexprep (problem.identifier, {"^conformance:", "^$"}, {"", "error"}, "emptymatch"));
 end
 
 function answer = hello (adapter, route)
@@ -116,24 +95,15 @@ function answer = hello (adapter, route)
   end
   can = adapter.capabilities;
   can.memories = "c";
-  for name = {"ranks", "dtypes", "biases", "quantities", "operations", "memories"}
-    if isfield (can, name{1})
-      can.(name{1}) = listed (can.(name{1}));
+  for name = intersect (fieldnames (can)', {"ranks", "dtypes", "biases", "quantities", "operations", "memories"})
+    if ischar (can.(name{1})) || isnumeric (can.(name{1})) && isscalar (can.(name{1}))
+      can.(name{1}) = {can.(name{1})};  % a list in JSON, of one element too
     end
   end
   answer = struct ("answer", "hello", "protocol", 1, "name", adapter.name, ...
                    "versions", of (adapter, "versions", struct ()), "language", ["Octave ", OCTAVE_VERSION], ...
                    "routes", routes, "capabilities", can, ...
                    "conditional", isfield (adapter, "unsupported"), "spoils", false, "shared", false);
-end
-
-% A list in JSON, of one element too.
-function value = listed (value)
-  if ischar (value)
-    value = {value};
-  elseif isnumeric (value)
-    value = num2cell (value);
-  end
 end
 
 % A field, or what is there instead.
@@ -148,27 +118,18 @@ function [reads, gives] = call (adapter, op)
   calls = struct ("forward", {{"x w b", "y"}}, "backward", {{"x w b delta", "dx dw db"}}, ...
                   "transposed", {{"x w b", "y"}}, "transposed_backward", {{"x w b delta", "dx dw db"}}, ...
                   "double_backward", {{"x w b delta u v r", "dx dw ddelta"}}, "forward_mode", {{"x w b u v r", "dy"}});
-  if ! isfield (calls, op)
-    error ("conformance:unsupported", "no operation %s", op);
-  elseif ! isfield (adapter, op)
-    error ("%s has no function %s", adapter.name, op);
+  if ! (isfield (calls, op) && isfield (adapter, op))
+    error ("conformance:unsupported", "%s has no operation %s", adapter.name, op);
   end
   [reads, gives] = deal (strsplit (calls.(op){1}), strsplit (calls.(op){2}));
 end
 
+% The columns that jsondecode makes of lists as rows.
 function g = geometry (request)
-  g = request.geometry;
-  for name = {"size", "kernel", "stride", "dilation", "output"}
-    g.(name{1}) = g.(name{1})(:)';
-  end
+  g = structfun (@(v) merge (iscolumn (v), v', v), request.geometry, "UniformOutput", false);
 end
 
 % ---- tensors: safetensors, in C order ----
-function names = codes ()
-  names = struct ("F64", "double", "F32", "single", "I64", "int64", "I32", "int32", "I16", "int16", "I8", "int8", ...
-                  "U64", "uint64", "U32", "uint32", "U16", "uint16", "U8", "uint8", "BOOL", "logical");
-end
-
 function tensors = unpacked (blob)
   tensors = struct ();
   if isempty (blob)
@@ -178,16 +139,14 @@ function tensors = unpacked (blob)
   header = jsondecode (char (blob(9:start)'));
   for [entry, name] = header
     bits = blob(start + entry.data_offsets(1) + 1 : start + entry.data_offsets(2));
-    shape = [fliplr(entry.shape(:)'), 1];  % Octave knows no fewer than two axes
-    tensors.(name) = turned (reshape (typecast (bits, codes ().(entry.dtype)), shape), numel (entry.shape));
+    numbers = typecast (bits, struct ("F64", "double", "F32", "single").(entry.dtype));
+    tensors.(name) = turned (reshape (numbers, [fliplr(entry.shape(:)'), 1, 1]), numel (entry.shape));
   end
 end
 
 % An array of so many axes in the other order of memory.
 function a = turned (a, axes)
-  if axes > 1
-    a = permute (a, axes:-1:1);
-  end
+  a = permute (a, [axes:-1:1, axes+1:2]);  % Octave knows no fewer than two axes
 end
 
 % The results that are there, with their shapes.  An axis of length 1 at the end is one in the shape.
@@ -201,14 +160,12 @@ function tensors = kept (g, names, results)
       error ("%s must be a real array, it is a %s", names{k}, merge (iscomplex (a), "complex array", class (a)));
     end
     axes = numel (g.size) + 2;
-    shape = [size(a), ones(1, axes - ndims (a))];
     if strcmp (names{k}, "db")
-      shape = size (a);
-      if strcmp (g.bias, "untied")
-        shape = [shape, ones(1, axes - 1 - ndims (a))];
-      elseif isvector (a)
-        shape = numel (a);
-      end
+      axes = merge (strcmp (g.bias, "untied"), axes - 1, 1);
+    end
+    shape = [size(a), ones(1, axes - ndims (a))];
+    if axes == 1 && isvector (a)
+      shape = numel (a);
     end
     tensors.(names{k}) = struct ("array", a, "shape", shape);
   end
@@ -217,8 +174,7 @@ end
 function blob = packed (tensors)
   [header, data, place] = deal (struct (), {}, 0);
   for [tensor, name] = tensors
-    known = codes ();
-    dtype = fieldnames (known){strcmp (struct2cell (known), class (tensor.array))};
+    dtype = regexprep (class (tensor.array), {"double", "single", "^int", "uint", "logical"}, {"F64", "F32", "I", "U", "BOOL"});
     bits = typecast (turned (tensor.array, numel (tensor.shape))(:)', "uint8");
     offsets = place + [0, numel(bits)];
     header.(name) = struct ("dtype", dtype, "shape", {num2cell(tensor.shape)}, "data_offsets", {num2cell(offsets)});
