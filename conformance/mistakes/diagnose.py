@@ -97,14 +97,11 @@ def _pairs(observed: Observed) -> Iterator[Candidate]:
     start = observed.asked[k].begun(quantity)
     made = {m.name: switched(start, m) for m in single}
     right = start.result()
-    changes = [m for m in single if not same(result(made[m.name]), right)]
-    matching = {m.name for m in changes if same(rounded(made[m.name], problem), seen)}
+    idle = {m.name for m in single if same(result(made[m.name]), right)}
+    matching = {m.name for m in single if same(rounded(made[m.name], problem), seen)} - idle
     for a, b in itertools.chain(itertools.combinations(single, 2), itertools.combinations(single[::-1], 2)):
-        if observed.late:
-            return
-        idle = [m for m in (a, b) if m not in changes]
-        if idle:
-            if len(idle) == 1 and matching & {a.name, b.name}:
+        if a.name in idle or b.name in idle:
+            if a.name in matching or b.name in matching:
                 yield a, b
         elif same(rounded(switched(made[a.name], b), problem), seen):
             yield a, b

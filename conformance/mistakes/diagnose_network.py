@@ -2,14 +2,13 @@
 
 A mistake explains what was observed only if it reproduces *every* tensor of *every* network put to the implementation, the
 right ones too, to all but the last bits of the largest element (mistakes round in their own order).  First single mistakes
-are tried, then pairs.  What fits is certain if nothing else of its kind does, the right way included, enough networks were
-put, and all candidates tried.  At a kink, sigma' is what was seen of the implementation, or else that from below.
+are tried, then pairs.  What fits is certain if nothing else of its kind does, the right way included, and enough networks
+were put.  At a kink, sigma' is what was seen of the implementation, or else that from below.
 """
 
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -40,8 +39,6 @@ ENOUGH = 12
 """Networks that a mistake has to reproduce before it may be called certain; or all that the adapter offers."""
 CLOSE = 2.0**12
 """Unit roundoffs of the largest element within which two tensors are taken for one."""
-PATIENCE = 1.2
-"""Seconds of this thread after which no further pair is tried; networks are put within a third of it."""
 
 
 def diagnose_network(session: Session, problem: NetworkProblem) -> Diagnosis:
@@ -75,24 +72,17 @@ class _Observed:
 
     def __init__(self, session: Session, problem: NetworkProblem) -> None:
         self._session = session
-        self._end = time.thread_time() + PATIENCE
         self._pool = list(_telling(session, problem))
         self.seen: dict[NetworkProblem, Results] = {}
         self.answers = self._observe(problem)
-        until = time.thread_time() + PATIENCE / 3
-        for near in self._pool:
-            if self.answers and time.thread_time() < until:
-                self._observe(near)
+        for near in self._pool if self.answers else ():
+            self._observe(near)
         self._conventions = list(self._kinks())
 
     @property
     def enough(self) -> bool:
-        """Were so many networks put to it, and all candidates tried, that one explanation may be called certain?"""
-        return len(self.seen) >= min(ENOUGH, 1 + len(self._pool)) and not self._late
-
-    @property
-    def _late(self) -> bool:
-        return time.thread_time() > self._end
+        """Were so many networks put to it that one explanation may be called certain?"""
+        return len(self.seen) >= min(ENOUGH, 1 + len(self._pool))
 
     def _observe(self, p: NetworkProblem) -> bool:
         """Ask for everything that it computes of a network; False if it does not answer."""
@@ -120,14 +110,12 @@ class _Observed:
             yield seen
 
     def fitting(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Those that reproduce everything, as far as they could be tried."""
-        found: dict[Candidate, None] = {}
-        for c in candidates:
-            if self._late:
-                break
-            if any(all(self._explains(c, p, kinks) for p in self.seen) for kinks in self._conventions):
-                found[c] = None
-        return list(found)
+        """Those that reproduce everything."""
+        return [
+            c
+            for c in candidates
+            if any(all(self._explains(c, p, kinks) for p in self.seen) for kinks in self._conventions)
+        ]
 
     def _explains(self, candidate: Candidate, p: NetworkProblem, kinks: Kinks) -> bool:
         """Does it reproduce what was seen of a network?"""

@@ -7,7 +7,7 @@ the others are None.
 from __future__ import annotations
 
 import dataclasses
-import time
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,15 +34,13 @@ Array = NDArray[Any]
 Candidate = tuple[Mistake, ...]
 
 FIRST = 40
-"""Problems that a candidate has to reproduce before it may be called certain; or all that the adapter offers."""
+"""Problems that are put at first; a candidate has to reproduce so many, or all that the adapter offers, to be certain."""
 LARGEST = 3000
 """Multiplications of a problem that candidates are tried on."""
 QUICK = 400
 """Multiplications of a problem on which thousands of pairs are tried."""
 LITTLE = 2.0**-24
 """Unit roundoff up to which rounded sums of small integers cannot be taken for others."""
-PATIENCE = 1.2
-"""Seconds of this thread after which no further pair is tried; the first problems are put within a third of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +58,7 @@ class Asked:
     def operands(self, quantity: str) -> Operands:
         return dataclasses.replace(self.problem.operands_of(quantity), **self.without)
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019  (of small problems)
     def begun(self, quantity: str) -> Made:
         """How the quantity is rightly computed."""
         return begun(self.problem.geometry, self.operands(quantity), quantity)
@@ -71,16 +70,14 @@ class Observed:
     def __init__(self, session: Session, problem: Problem, quantity: str) -> None:
         self._session, self.quantity = session, quantity
         self.overwritten: set[str] = set()
-        self._end = time.thread_time() + PATIENCE
         first, *self._pool = _ways(problem, quantity)
         self._pool += _in_turn(_telling(session, problem), quantity)
         self.asked: list[Asked] = []
         self.results: list[Array] = []
         self._loose = False
         self.steady = self._observe(first, again=True)
-        until = time.thread_time() + PATIENCE / 3
         for near in self._pool:
-            if time.thread_time() < until:
+            if len(self.asked) < FIRST:
                 self._observe(near)
 
     @property
@@ -98,12 +95,8 @@ class Observed:
 
     @property
     def enough(self) -> bool:
-        """Were so many problems put to it, and all candidates tried, that one explanation may be called certain?"""
-        return len(self.asked) >= min(FIRST, 1 + len(self._pool)) and not self.late
-
-    @property
-    def late(self) -> bool:
-        return time.thread_time() > self._end
+        """Were so many problems put to it that one explanation may be called certain?"""
+        return len(self.asked) >= min(FIRST, 1 + len(self._pool))
 
     def _observe(self, asked: Asked, *, again: bool = False) -> bool:
         """Put a problem to the implementation; False if it does not answer, or not twice the same."""
@@ -150,7 +143,7 @@ class Observed:
         first = self.asked[0].problem
         self._loose = loosely and first.integers and first.format.u <= LITTLE
         left = [c for c in candidates if all(self.explains(c, k) for k in range(len(self.asked)))]
-        while len(left) > 1 and not self.late:
+        while len(left) > 1:
             telling = next((p for p in self._pool if p not in self.asked and self._differ(left, p)), None)
             if telling is None or not self._observe(telling):
                 break
@@ -160,8 +153,6 @@ class Observed:
     def _confirmed(self, candidate: Candidate) -> bool:
         """Does the only one left reproduce the other problems too?"""
         for asked in self._pool:
-            if self.late:
-                break
             if asked not in self.asked and self._observe(asked) and not self.explains(candidate, -1):
                 return False
         return True
