@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 CALLS = 60
-SECONDS = 1.5
+SECONDS = 5.0
 
 ENOUGH = 16
 """Elements that have to be right before it is no chance that they are: what a mistake does may not show on some data."""
