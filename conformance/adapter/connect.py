@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from conformance.adapter.environment import command, found, hosted
-from conformance.adapter.manifest import bundled, sought
+from conformance.adapter.manifest import FILE, bundled, is_folder, sought
 from conformance.adapter.process import POSIX, Command
 from conformance.adapter.protocol import Adapter
 from conformance.adapter.remote import MEMORY, Remote
@@ -139,11 +139,13 @@ def _unknown(target: str) -> AdapterNotFound:
     head, _ = _split(target.removeprefix("entry:"))
     if target.startswith("entry:"):
         return AdapterNotFound(f"no entry point {head!r} in group {GROUP}{near(head, points)}")
+    if is_folder(head) and Path(head).is_dir():
+        return AdapterNotFound(f"there is no {FILE} in {head!r}")
     if _is_file(head):
         return AdapterNotFound(f"there is no file {str(Path(head))!r}")
     return AdapterNotFound(
         f"no adapter is called {head!r}{near(head, [*bundled(), *points])}; `conformance list` shows all, a file is given "
-        f"as ./{head}.py"
+        f"as ./{head}.py, a folder with an {FILE} as ./{head}"
     )
 
 

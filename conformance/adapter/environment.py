@@ -248,7 +248,7 @@ def command(manifest: Manifest, environment: Environment | None, route: str = ""
         python, without = (environment.interpreter, LEAKS) if environment else (sys.executable, ())
         return hosted(str(python), str(manifest.path), without)
     if environment is None:
-        raise NoEnvironment(f"{manifest.name} has not been built: conformance env create {manifest.name}")
+        raise NoEnvironment(f"{manifest.name} has not been built: conformance env create {manifest.target}")
     return Command(args=manifest.start, cwd=environment.folder)
 
 

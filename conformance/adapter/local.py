@@ -75,7 +75,7 @@ class Local:
         handed = {name: self._handed(name, a, call.memory) for name, a in call.operands.items()}
         spoil(call)
         with self._watched():
-            results = self._results(call.method, getattr(self.adapter, call.method)(call.geometry, **handed))
+            results = self._results(call.method, self._asked(call, handed))
         there = {name: a for name, a in handed.items() if a is not None}
         gives = zip(CALLS[call.method].gives, results, strict=True)
         return Returned(
@@ -104,6 +104,19 @@ class Local:
         if a is None:
             return None
         return laid_out(a, memory, axis=axis_of_items(self.capabilities, name, a.ndim))
+
+    def _asked(self, call: Call, handed: Mapping[str, Array | None]) -> Any:
+        method = getattr(self.adapter, call.method)
+        try:
+            return method(call.geometry, **handed)
+        except TypeError as error:
+            taken = _misfit(method, call.geometry, handed)
+            if taken is None:
+                raise
+            takes = ", ".join(("g", *handed))
+            raise AdapterBroken(
+                f"{self._name}: {call.method} must take ({takes}), by these names; it takes ({taken})"
+            ) from error
 
     def _results(self, method: str, results: Any) -> tuple[Array | None, ...]:
         """As arrays, inside the watch: lazy frameworks compute, print and raise there."""
@@ -150,6 +163,20 @@ class Local:
         except Overdue:
             self._overdue += 1
             raise TimedOut(late) from None
+
+
+def _misfit(method: Any, g: Geometry, handed: Mapping[str, Any]) -> str | None:
+    """What a method takes, if it cannot be called so; else None."""
+    try:
+        signature = inspect.signature(method, follow_wrapped=False)
+    except (TypeError, ValueError):  # of native code
+        return None
+    try:
+        signature.bind(g, **handed)
+    except TypeError:
+        bare = (p.replace(annotation=p.empty) for p in signature.parameters.values())
+        return ", ".join(map(str, bare))
+    return None
 
 
 def spoil(call: Call) -> None:

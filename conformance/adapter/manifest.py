@@ -19,6 +19,7 @@ Nothing of this is listed anywhere else: environments, tests and CI install from
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 import conformance
 from conformance.errors import AdapterBroken, AdapterNotFound, near
 
-__all__ = ["FILE", "LANGUAGES", "Manifest", "bundled", "folder", "named", "read", "sdk", "sought"]
+__all__ = ["FILE", "LANGUAGES", "Manifest", "bundled", "folder", "is_folder", "named", "read", "sdk", "sought"]
 
 FILE = "adapter.toml"
 LANGUAGES = ("python", "cpp", "javascript", "octave", "other")
@@ -57,6 +58,11 @@ class Manifest:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def target(self) -> str:
+        """What names it in a command line, wherever that is given."""
+        return self.name if self.folder.parent == folder() else shlex.quote(str(self.folder))
 
     @property
     def path(self) -> Path:
@@ -88,7 +94,7 @@ def bundled() -> dict[str, Manifest]:
 
 def sought(target: str) -> Manifest | None:
     """The manifest of a bundled adapter, or that in a folder (``./my-adapter``); None if there is none."""
-    if _is_folder(target):
+    if is_folder(target):
         path = Path(target).resolve() / FILE
         return read(path) if path.is_file() else None
     return bundled().get(target)
@@ -103,7 +109,7 @@ def named(target: str) -> Manifest:
     manifest = sought(target)
     if manifest:
         return manifest
-    if _is_folder(target):
+    if is_folder(target):
         raise AdapterNotFound(f"there is no {FILE} in {target!r}")
     raise AdapterNotFound(
         f"no bundled adapter is called {target!r}{near(target, bundled())}; `conformance list` shows all, "
@@ -111,8 +117,9 @@ def named(target: str) -> Manifest:
     )
 
 
-def _is_folder(target: str) -> bool:
-    return "/" in target or os.sep in target
+def is_folder(target: str) -> bool:
+    """Is it written as a folder's path, not as a name?"""
+    return target in (os.curdir, os.pardir) or "/" in target or os.sep in target
 
 
 # ---- the file ----

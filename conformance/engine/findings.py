@@ -2,6 +2,7 @@
 
 On each problem a failing clause falls with the clauses that it names (`falls_with`), if they failed there too: the
 adjoint falls with dx, exact data with the value, every repeated call with state that leaks.  What is left are roots.
+On data of a numeric regime sizes are not asked for: a wrong one that is seen there falls with the clause of that size.
 Exceptions of one kind are one finding, whatever clause they met first, and so are calls without an answer.
 """
 
@@ -51,14 +52,17 @@ class Finding:
 def findings(judgements: Iterable[Judgement]) -> list[Finding]:
     """The findings of one adapter's judgements, MUST before SHOULD, in order of their first failure."""
     by_problem: dict[str, dict[str, Judgement]] = defaultdict(dict)
+    sized: dict[str, str] = {}  # quantity -> the clause that found its size wrong
     for j in judgements:
         if j.status.failed:
             by_problem[j.problem][j.clause] = j
+        if j.clause in SIZES and _shows_a_size(j):
+            sized[j.quantity] = j.clause
     groups: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     for failed in by_problem.values():
         for j in failed.values():
             raised = j.status in (Status.CRASHED, Status.TIMED_OUT)
-            groups[(_kind_of(j), "") if raised else ("", _root(j, failed))].append(j)
+            groups[(_kind_of(j), "") if raised else ("", _root(j, failed, sized))].append(j)
     found = [_finding(root, members) for (_, root), members in _merged(groups).items()]
     return sorted(found, key=lambda f: f.severity != Severity.MUST)
 
@@ -104,13 +108,18 @@ def _finding(root: str, members: list[Judgement]) -> Finding:
     )
 
 
-def _root(j: Judgement, failed: dict[str, Judgement]) -> str:
+def _root(j: Judgement, failed: dict[str, Judgement], sized: dict[str, str]) -> str:
     """Follow what explains a failure on one problem as far as it leads."""
     for cause in _causes(j.clause) if not (j.clause in SIZES and j.index is None) else []:
         above = failed.get(cause)
         if above and _explains(above, j):
-            return _root(above, failed)
-    return j.clause
+            return _root(above, failed, sized)
+    regime = REGISTRY[j.clause].chapter == "NUM" and _shows_a_size(j)
+    return sized.get(j.quantity, j.clause) if regime else j.clause
+
+
+def _shows_a_size(j: Judgement) -> bool:
+    return j.status is Status.FAIL and j.note.startswith(f"{j.quantity} has shape")
 
 
 def _explains(above: Judgement, j: Judgement) -> bool:

@@ -377,6 +377,14 @@ WIRING = {
         ("return layer.backward(delta)", "return layer.backward(delta)[:2]"),
         "backward must return (dx, dw, db), None for what is not offered; it returned tuple of 2",
     ),
+    "operands by other names": (
+        ("def forward(self, g, x, w, b):", "def forward(self, g, x, w, bias):\n        b = bias"),
+        "forward must take (g, x, w, b), by these names; it takes (g, x, w, bias)",
+    ),
+    "no geometry": (
+        ("def forward(self, g, x, w, b):", "def forward(self, x, w, b):\n        g = None"),
+        "forward must take (g, x, w, b), by these names; it takes (x, w, b)",
+    ),
     "no forward": (
         ("def forward(", "def forwards("),
         "Mine has no forward, though its capabilities declare its quantities",

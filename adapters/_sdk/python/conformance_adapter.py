@@ -43,6 +43,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import json
 import mmap
 import traceback
@@ -386,6 +387,20 @@ def _array(name, result):
     return a
 
 
+def _misfit(method, g, handed):
+    """What a method takes, if it cannot be called so; else None."""
+    try:
+        signature = inspect.signature(method, follow_wrapped=False)
+    except (TypeError, ValueError):  # of native code
+        return None
+    try:
+        signature.bind(g, **handed)
+    except TypeError:
+        bare = (p.replace(annotation=p.empty) for p in signature.parameters.values())
+        return ", ".join(map(str, bare))
+    return None
+
+
 def _kind(value):
     kind = type(value).__name__
     return "%s of %d" % (kind, len(value)) if isinstance(value, (tuple, list)) else kind
@@ -513,7 +528,7 @@ class Server(object):
             for name in READS[op]
         }
         self.spoil(message)
-        results = self.method(op)(self.geometry(message["geometry"]), **handed)
+        results = self.asked(op, self.geometry(message["geometry"]), handed)
         names = GIVES[op]
         results = (results,) if len(names) == 1 else results
         if not isinstance(results, (tuple, list)) or len(results) != len(names):
@@ -534,6 +549,20 @@ class Server(object):
             ],
         }
         return answer, arrays
+
+    def asked(self, op, g, handed):
+        """What a method returns; if it cannot be called so, that is the adapter's fault."""
+        method = self.method(op)
+        try:
+            return method(g, **handed)
+        except TypeError:
+            taken = _misfit(method, g, handed)
+            if taken is None:
+                raise
+            takes = ", ".join(("g",) + READS[op])
+            raise Refusal(
+                "AdapterBroken", "%s must take (%s), by these names; it takes (%s)" % (op, takes, taken)
+            )
 
     def method(self, op):
         """What the adapter's class has for an op."""

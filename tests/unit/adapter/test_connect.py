@@ -68,7 +68,9 @@ def test_a_name_that_is_nearly_one_is_asked_about() -> None:
     assert told.startswith(
         "no adapter is called 'python-nunpy' (did you mean python-numpy?); `conformance list` shows all"
     )
-    assert "a file is given as ./python-nunpy.py" in told
+    assert told.endswith(
+        "a file is given as ./python-nunpy.py, a folder with an adapter.toml as ./python-nunpy"
+    )
 
 
 def test_a_name_that_is_nothing_like_one_is_not() -> None:
@@ -132,8 +134,16 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert sentence("./missing.py", AdapterNotFound) == "there is no file 'missing.py'"
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    assert sentence(str(tmp_path), AdapterNotFound) == f"there is no file {str(tmp_path)!r}"
+def test_a_folder_without_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (str(tmp_path), "./", "."):
+        assert sentence(folder, AdapterNotFound) == f"there is no adapter.toml in {folder!r}"
+
+
+def test_the_folder_where_one_stands_is_a_folder(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(ROUTED, "python-my/my_adapter.py")
+    monkeypatch.chdir(write(PYTHON, "python-my/adapter.toml").parent)
+    assert connect(".:slow").adapter.route == "slow"
 
 
 def test_two_files_of_one_name_are_two_adapters(write: Write) -> None:
@@ -441,7 +451,7 @@ def test_what_is_built_is_no_file_to_import_and_has_to_be_built_first(write: Wri
     for route in ("", ":fast"):
         with pytest.raises(NoEnvironment) as caught:
             connect(f"{folder}{route}", in_process=in_process)
-        assert str(caught.value) == "other-my has not been built: conformance env create other-my"
+        assert str(caught.value) == f"other-my has not been built: conformance env create {folder}"
     told = sentence(f"{folder}:fats", AdapterNotFound)
     assert told == "other-my has no route 'fats' (did you mean fast?); it has fast"
 

@@ -431,9 +431,12 @@ def test_a_built_adapter_is_started_in_its_folder(built: Adapter, tmp_path: Path
 
 
 def test_a_built_adapter_has_to_be_built_first(built: Adapter) -> None:
-    assert sentence(lambda: command(built(), None), NoEnvironment) == (
-        "cpp-tiny has not been built: conformance env create cpp-tiny"
+    mine = built()
+    assert sentence(lambda: command(mine, None), NoEnvironment) == (
+        f"cpp-tiny has not been built: conformance env create {mine.folder}"
     )
+    theirs = bundled()["cpp-onednn"]
+    assert sentence(lambda: command(theirs, None), NoEnvironment).endswith("env create cpp-onednn")
 
 
 def test_a_route_that_there_is_not_is_told(built: Adapter, tmp_path: Path) -> None:

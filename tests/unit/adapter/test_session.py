@@ -479,6 +479,31 @@ def test_gradients_that_are_no_triple_break_the_contract(gradients: Any, words: 
     assert str(caught.value).endswith(words)
 
 
+class Renames(Right):
+    def forward(self, g: Geometry, x: Any, kernel: Any, bias: Any = None) -> Any:  # type: ignore[override]
+        return super().forward(g, x, kernel, bias)
+
+
+class Wraps(Right):
+    def forward(self, *operands: Any, **named: Any) -> Any:
+        return len(3)  # type: ignore[arg-type]
+
+    forward.__wrapped__ = Renames.forward  # type: ignore[attr-defined]
+
+
+def test_operands_by_other_names_are_the_adapters_fault() -> None:
+    with pytest.raises(AdapterBroken) as caught:
+        answered(Renames())
+    assert str(caught.value) == (
+        "fake: forward must take (g, x, w, b), by these names; it takes (g, x, kernel, bias=None)"
+    )
+
+
+def test_another_type_error_is_the_implementations_whatever_its_wrapper_shows() -> None:
+    with pytest.raises(Raised, match="has no len"):
+        answered(Wraps())
+
+
 def test_a_list_of_three_is_taken() -> None:
     adapter = Says(gradients=lambda g, x, w, b, delta: [x * 1, w * 1, b * 1])
     assert list(answered(adapter, backward=True).arrays) == ["dx", "dw", "db"]

@@ -186,6 +186,31 @@ def test_state_on_one_problem_does_not_explain_a_size_on_another() -> None:
     assert [root for root, _ in told(failing)] == ["HYG-3", "DEL-2"]
 
 
+@pytest.mark.parametrize(
+    ("sized", "quantity"), [("FWD-2", "y"), ("DEL-2", "dx"), ("WGT-2", "dw")], ids=lambda name: name
+)
+def test_a_wrong_size_on_data_of_a_regime_falls_with_the_size(sized: str, quantity: str) -> None:
+    """There only chapter NUM is judged: what it sees of the size, the clause of the size would have seen."""
+    failing = [size(sized, SMALL, quantity), size("NUM-2", MIDDLE, quantity), size("NUM-7", LARGE, quantity)]
+    for order in itertools.permutations(failing):
+        (only,) = findings(order)
+        assert (only.clause, only.fallen, only.problems) == (sized, ("NUM-2", "NUM-7"), 3)
+
+
+def test_a_wrong_value_on_data_of_a_regime_does_not_fall_with_the_size() -> None:
+    for other in (
+        judgement("NUM-2", LARGE),
+        judgement("NUM-1", LARGE, index=None, note="y has dtype float32"),
+    ):
+        assert told([size("FWD-2"), other]) == [("FWD-2", ()), (other.clause, ())]
+    assert told([size("FWD-2"), size("NUM-2", LARGE, "dx")]) == [("FWD-2", ()), ("NUM-2", ())]
+
+
+def test_a_size_that_only_a_repeated_call_has_is_no_root_elsewhere() -> None:
+    """FWD-2 was asked on that problem too, and did not fail."""
+    assert told([size("FWD-2"), size("HYG-3", LARGE)]) == [("FWD-2", ()), ("HYG-3", ())]
+
+
 def test_problems_are_counted_once_whatever_fails_on_them() -> None:
     failing = [judgement(c, p, "dx") for p in (SMALL, LARGE) for c in ("DEL-1", "DEL-3", "DEL-4")]
     (only,) = findings(failing)
