@@ -39,7 +39,7 @@ FIRST = 3
 MEMORY = 2**33
 """Bytes of memory that a process may use."""
 PATIENCE = 3
-"""Deaths and calls without an answer, in a row, after which an adapter is not asked any more."""
+"""Calls in a row that ended in nothing, after which an adapter is not asked any more on a problem."""
 SHOWN = 2**14
 """Bytes of its standard error that are shown."""
 AGAIN = 4
@@ -69,6 +69,7 @@ class Remote:
         self._worker = Worker(command, memory=memory, heard=self._show)
         self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
+        self._last: Died | TimedOut | AdapterBroken = TimedOut()
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
         self._reasons: dict[tuple[Geometry, str], str | None] = {}
@@ -92,6 +93,10 @@ class Remote:
             answer, _ = self._asked(request, None, "reason", self._time_limit)
             self._reasons[key] = answer["reason"]
         return self._reasons[key]
+
+    def anew(self) -> None:
+        self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
+        self._met.clear()
 
     def grant(self, deaths: int) -> bool:
         self._in_a_row, self._patience = 0, deaths
@@ -183,9 +188,7 @@ class Remote:
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """One request and its answer, of the kind that was expected; starts the process if it does not run."""
         if self._in_a_row >= self._patience:
-            raise TimedOut(
-                f"after {self._in_a_row} deaths and calls without an answer in a row it is not asked any more"
-            )
+            raise self._not_asked()
         if not self._worker.runs:
             self._started()
         answer, found = self._exchanged(request, tensors, seconds)
@@ -198,18 +201,26 @@ class Remote:
         try:
             return self._worker.ask(request, tensors, seconds)
         except Dead as dead:
-            self._count()
-            raise Died(dead.how, dead.said) from None
+            raise self._counted(Died(dead.how, dead.said)) from None
         except Late as late:
-            self._count()
-            raise TimedOut(self._late(seconds, late.said)) from None
+            raise self._counted(TimedOut(self._late(seconds, late.said))) from None
         except AdapterBroken as fault:
-            self._count()
-            raise AdapterBroken(f"{self._name}: {fault}") from None
+            raise self._counted(AdapterBroken(f"{self._name}: {fault}")) from None
 
-    def _count(self) -> None:
+    def _counted(self, end: Died | TimedOut | AdapterBroken) -> Died | TimedOut | AdapterBroken:
         self.deaths += 1
         self._in_a_row += 1
+        self._last = end
+        return end
+
+    def _not_asked(self) -> Died | TimedOut | AdapterBroken:
+        """Of the kind of what was met last."""
+        told = f"after {self._in_a_row} calls in a row that ended in nothing it is not asked any more"
+        if isinstance(self._last, Died):
+            return Died(self._last.kind, told)
+        if isinstance(self._last, AdapterBroken):
+            return AdapterBroken(f"{self._name}: {told}")
+        return TimedOut(told)
 
     def _understood(self, answer: dict[str, Any], expected: str) -> dict[str, Any]:
         kind = answer["answer"]
@@ -220,8 +231,7 @@ class Remote:
         if kind == "error":
             self._refused(answer)
         self._worker.kill()
-        self._count()
-        raise AdapterBroken(f"{self._name}: it answers {kind!r} where {expected!r} was due")
+        raise self._counted(AdapterBroken(f"{self._name}: it answers {kind!r} where {expected!r} was due"))
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])

@@ -25,6 +25,7 @@ from conformance.spec import Died, NotOffered, Question, Raised, TimedOut
 
 HOSTILE = Path(__file__).parents[2] / "hostile.py"
 LIMIT = 2.0
+GIVEN_UP = "after 3 calls in a row that ended in nothing it is not asked any more"
 Asked = Callable[[Session, int], object]
 Open = Callable[..., Session]
 
@@ -197,11 +198,23 @@ def test_after_deaths_in_a_row_it_is_not_asked_any_more(opened: Open) -> None:
     for _ in range(3):
         with pytest.raises(Died):
             session.put(question(2))
-    with pytest.raises(
-        TimedOut, match="after 3 deaths and calls without an answer in a row it is not asked any more"
-    ):
+    with pytest.raises(Died, match="exited with status 3: " + GIVEN_UP):
         session.put(question(1))
     assert session.place.grant(1)
+    assert session.put(question(1)).arrays["y"].size
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("hangs", TimedOut), ("another_seq", AdapterBroken)])
+def test_what_is_not_asked_has_the_status_of_what_was_met(
+    mode: str, kind: type[Exception], opened: Open
+) -> None:
+    session = opened(mode, limit=0.5)
+    for _ in range(3):
+        with pytest.raises(kind):
+            session.put(question(2))
+    with pytest.raises(kind, match=GIVEN_UP):
+        session.put(question(1))
+    session.place.anew()
     assert session.put(question(1)).arrays["y"].size
 
 
