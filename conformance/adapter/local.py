@@ -12,7 +12,7 @@ import math
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,6 +50,7 @@ class Local:
         self.adapter, self._name, self._time_limit, self._overdue = adapter, name, time_limit, 0
         self.capabilities: Capabilities = adapter.capabilities
         self.route = adapter.route
+        self._fitting: set[str] = set()
         self.deaths = 0  # it would be our own
 
     @property
@@ -78,7 +79,8 @@ class Local:
         handed = {name: self._handed(name, a, call.memory) for name, a in call.operands.items()}
         spoil(call)
         with self._watched():
-            results = self._results(call.method, getattr(self.adapter, call.method)(call.geometry, **handed))
+            method = self._method(call.method, tuple(handed))
+            results = self._results(call.method, method(call.geometry, **handed))
         there = {name: a for name, a in handed.items() if a is not None}
         gives = zip(CALLS[call.method].gives, results, strict=True)
         return Returned(
@@ -101,6 +103,16 @@ class Local:
                 [np.array(self._array("delta", delta)) for delta in deltas],
                 self._pairs(gradients, ("dw", "db")),
             )
+
+    def _method(self, op: str, names: tuple[str, ...]) -> Callable[..., Any]:
+        """What the adapter has for an op; its parameters are looked at once."""
+        method: Callable[..., Any] = getattr(self.adapter, op)
+        if op not in self._fitting:
+            fault = unfitting(method, names)
+            if fault:
+                raise AdapterBroken(f"{self._name}: {op} {fault}")
+            self._fitting.add(op)
+        return method
 
     # ---- there and back ----
     def _handed(self, name: str, a: Array | None, memory: str) -> Array | None:
@@ -153,6 +165,17 @@ class Local:
         except Overdue:
             self._overdue += 1
             raise TimedOut(late) from None
+
+
+def unfitting(method: Callable[..., Any], names: tuple[str, ...]) -> str:
+    """Why a method cannot be called with a geometry and operands under these names; '' if it can."""
+    try:
+        inspect.signature(method).bind(None, **dict.fromkeys(names))
+    except ValueError:  # it states none
+        return ""
+    except TypeError as error:
+        return f"must take g, {', '.join(names)} under these names: {error}"
+    return ""
 
 
 def spoil(call: Call) -> None:

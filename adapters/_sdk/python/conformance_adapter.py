@@ -43,6 +43,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import json
 import mmap
 import traceback
@@ -398,7 +399,7 @@ class Server(object):
     def __init__(self, make, kit, layer, inward, outward):
         self.make, self.kit, self.layer = make, kit, layer
         self.inward, self.outward = os.fdopen(inward, "rb"), outward
-        self.adapter, self.shared = None, None
+        self.adapter, self.shared, self.fits = None, None, set()
         self.geometries = functools.lru_cache(maxsize=4096)(self._geometry)
 
     def serve(self):
@@ -513,7 +514,7 @@ class Server(object):
             for name in READS[op]
         }
         self.spoil(message)
-        results = self.method(op)(self.geometry(message["geometry"]), **handed)
+        results = self.fitting(op)(self.geometry(message["geometry"]), **handed)
         names = GIVES[op]
         results = (results,) if len(names) == 1 else results
         if not isinstance(results, (tuple, list)) or len(results) != len(names):
@@ -540,6 +541,22 @@ class Server(object):
         if not hasattr(self.adapter, op):
             raise NotImplementedError("%s has no %s" % (type(self.adapter).__name__, op))
         return getattr(self.adapter, op)
+
+    def fitting(self, op):
+        """The method of a layer's op; its parameters are looked at once."""
+        method = self.method(op)
+        if op not in self.fits:
+            try:
+                inspect.signature(method).bind(None, **dict.fromkeys(READS[op]))
+            except ValueError:  # it states none
+                pass
+            except TypeError as error:
+                names = ", ".join(READS[op])
+                raise Refusal(
+                    "AdapterBroken", "%s must take g, %s under these names: %s" % (op, names, error)
+                )
+            self.fits.add(op)
+        return method
 
     def repeated(self, name):
         """The axis along which an operand in memory `broadcast` repeats: batch items of x, maps of w."""
