@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conformance.adapter.local import one_line
 from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.process import Command
-from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, request_of
+from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, misnamed, request_of
 from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import AdapterBroken, AdapterNotFound, UserError
 from conformance.escape import terminal
@@ -124,6 +124,8 @@ class Remote:
         answer, tensors = self._computed(asked, request, there)
         gives = CALLS[call.method].gives
         self._expect(call.method, tensors, gives)
+        if told := misnamed(call.method, answer):
+            raise self._broken(told)
         return Returned(
             results=tuple(tensors.get(name) for name in gives),
             modified=tuple(answer["modified"]),
@@ -146,13 +148,13 @@ class Remote:
         due = [*(["cost"] if whole.rate is None else []), *deltas, *(n for pair in pairs for n in pair if n)]
         self._expect(asked.op, found, due)
         if missing := [name for name in due if name not in found]:
-            raise AdapterBroken(f"{self._name}: its answer to {asked.op} lacks {', '.join(missing)}")
+            raise self._broken(f"its answer to {asked.op} lacks {', '.join(missing)}")
         params = [(found[w], found[b] if b else None) for w, b in pairs]
         return params if whole.rate is not None else (found["cost"], [found[d] for d in deltas], params)
 
     def _expect(self, op: str, tensors: Mapping[str, Array], names: Collection[str]) -> None:
         if strange := sorted(set(tensors) - set(names)):
-            raise AdapterBroken(f"{self._name}: its answer to {op} has {', '.join(map(ascii, strange))}")
+            raise self._broken(f"its answer to {op} has {', '.join(map(ascii, strange))}")
 
     def _computed(
         self, asked: _Asked, request: bytes, tensors: dict[str, Array]
@@ -230,8 +232,12 @@ class Remote:
             raise NotOffered(one_line(answer["reason"]))
         if kind == "error":
             self._refused(answer)
+        raise self._broken(f"it answers {kind!r} where {expected!r} was due")
+
+    def _broken(self, told: str) -> Exception:
+        """What it answered breaks the protocol: it is ended."""
         self._worker.kill()
-        raise self._counted(AdapterBroken(f"{self._name}: it answers {kind!r} where {expected!r} was due"))
+        return self._counted(AdapterBroken(f"{self._name}: {told}"))
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])

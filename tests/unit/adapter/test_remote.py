@@ -85,6 +85,7 @@ BROKEN = {
     "a_nonsense_blob": "a blob of 16 bytes whose header would have 18446744073709551615",
     "another_seq": r"an answer of seq \d+ where \d+ was asked",
     "another_answer": "it answers 'reason' where 'tensors' was due",
+    "names_a_stranger": r"its answer to forward says modified of 'z\\x1b\[1m', which is not an operand of it",
     "two_answers": "bytes behind its answer: a second answer, or a print",
     "prints_to_the_protocol": r"carries 'Using \\x1b\[31mTensorFlow\\x1b\[0m backend.', which is no message",
     "floods_stdout": "more than 1048576 bytes on its standard output without an end of line, which begin 'xxx",
