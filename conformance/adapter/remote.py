@@ -35,7 +35,7 @@ Array = NDArray[Any]
 START = 120.0
 """Seconds that the import of a framework may take."""
 FIRST = 3
-"""The first call of a shape may take so many times the time limit: compilers run in it."""
+"""The first call of a shape on a problem may take so many times the time limit: compilers run in it."""
 MEMORY = 2**33
 """Bytes of memory that a process may use."""
 PATIENCE = 3
