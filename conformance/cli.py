@@ -351,3 +351,6 @@ for command in (
     cli_adapters.probe,
 ):
     main.add_command(command)
+
+if __name__ == "__main__":  # as `python -m conformance`: to do nothing would look like a success
+    main(prog_name="conformance")

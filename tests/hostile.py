@@ -116,6 +116,12 @@ def another_answer(seq: int) -> None:
     time.sleep(600)
 
 
+def names_a_stranger(seq: int) -> None:
+    fields = rb'"modified":["z\u001b[1m"],"aliased":[],"where":"pipe","bytes":0'
+    os.write(OUT, b'{"answer":"tensors","seq":%d,%b}\n' % (seq, fields))
+    time.sleep(600)
+
+
 def two_answers(seq: int) -> None:
     os.write(OUT, 2 * (b'{"answer":"unsupported","seq":%d,"reason":"it is Tuesday","bytes":0}\n' % seq))
     time.sleep(600)

@@ -186,5 +186,6 @@ def _right_on(session: Session, problem: Problem, g: Geometry) -> bool:
 def _libraries(session: Session) -> str:
     versions = session.versions()
     return (
-        ", ".join(f"{name} {version}" for name, version in versions.items()) or "no library versions stated"
+        ", ".join(f"{name} {version}".rstrip() for name, version in versions.items())
+        or "no library versions stated"
     )

@@ -16,7 +16,7 @@ from conformance.adapter.layouts import to_adapter
 from conformance.adapter.process import Command
 from conformance.adapter.protocol import Capabilities
 from conformance.adapter.remote import MEMORY, START
-from conformance.adapter.wire import PROTOCOL, as_geometry, capabilities_of, request_of
+from conformance.adapter.wire import PROTOCOL, as_geometry, capabilities_of, misnamed, request_of
 from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import ConformanceError
 from conformance.problem import DTYPES, Geometry, Problem
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 SECONDS = 30.0
 """For each answer but that to hello."""
 MANY = 2**15
-"""Channels of the problem whose tensors are large enough for shared memory."""
+"""Channels of the problem whose operands, and dx, are large enough for shared memory."""
 UNKNOWN = b'{"op":"brew_tea"'
 
 
@@ -38,9 +38,9 @@ def conversed(command: Command, route: str = "") -> Iterator[Remark]:
     talk = _Talk(Worker(command, memory=MEMORY, heard=heard.append), route)
     try:
         yield from talk.remarks()
-        words = b"".join(heard).decode("utf-8", "replace").split("\n")
-        if any(words):
-            text = f"{len(words)} lines, which harm nothing; they begin with {words[0][:80]!r}"
+        lines = b"".join(heard).decode("utf-8", "replace").splitlines()
+        if words := [line for line in lines if line.strip()]:
+            text = f"what it writes there harms nothing; lines: {len(words)}, the first is {words[0][:80]!r}"
             yield Remark(check="standard error", ok=True, text=text)
     except Dead as dead:
         said = f"; its standard error ends with {dead.said!r}" if dead.said else ""
@@ -102,9 +102,11 @@ class _Talk:
         return f"of a plain problem it says {answer['reason']!r}"
 
     def _computes(self, method: str, g: Geometry) -> str:
-        """One call; the tensors that come back have the right names and sizes."""
+        """One call; the tensors that come back have the right names."""
         operands = self._operands(method, g)
         answer, tensors = self._ask(self._request(method, g), operands, ("tensors", "unsupported", "error"))
+        if answer["answer"] == "error" and answer["fault"] == "adapter":
+            raise _Fault(f"it answers that it is at fault itself: {answer['type']}: {answer['text']}")
         if answer["answer"] != "tensors":
             return f"it answers {answer['answer']!r}: {answer.get('reason') or answer.get('text')}"
         offered = {
@@ -114,16 +116,18 @@ class _Talk:
             raise _Fault(
                 f"its answer has {', '.join(map(ascii, strange))}; {method} gives {', '.join(CALLS[method].gives)}"
             )
+        if told := misnamed(method, answer):
+            raise _Fault(told)
         if missing := offered - set(tensors):
             raise _Fault(f"its answer lacks {', '.join(sorted(missing))}, which its capabilities declare")
-        told = [f"{name} {a.dtype} {'x'.join(map(str, a.shape))}" for name, a in tensors.items()]
-        return f"it answers with {', '.join(told)}, in {answer['where']}"
+        shown = [f"{name} {a.dtype} {'x'.join(map(str, a.shape))}" for name, a in tensors.items()]
+        return f"it answers with {', '.join(shown)}, in {answer['where']}"
 
     def _large(self) -> str:
         g = self._geometry(channels=MANY)
         if self._able.refusal(g, self._problem().dtype):
             return "not asked: the problem is not claimed"
-        return self._computes("forward", g)
+        return self._computes("backward" if "dx" in self._able.quantities else "forward", g)
 
     def _mismatched(self) -> str:
         """It has to refuse, and to live on."""

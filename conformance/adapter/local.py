@@ -65,6 +65,9 @@ class Local:
     def unsupported(self, g: Geometry, dtype: str) -> Any:
         return self.adapter.unsupported(g, dtype)
 
+    def anew(self) -> None:
+        self._overdue = 0
+
     def grant(self, deaths: int) -> bool:
         return False
 

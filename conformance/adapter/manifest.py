@@ -32,7 +32,18 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 import conformance
 from conformance.errors import AdapterBroken, AdapterNotFound, near
 
-__all__ = ["FILE", "LANGUAGES", "Manifest", "bundled", "folder", "is_folder", "named", "read", "sdk", "sought"]
+__all__ = [
+    "FILE",
+    "LANGUAGES",
+    "Manifest",
+    "bundled",
+    "folder",
+    "is_folder",
+    "named",
+    "read",
+    "sdk",
+    "sought",
+]
 
 FILE = "adapter.toml"
 LANGUAGES = ("python", "cpp", "javascript", "octave", "other")

@@ -62,7 +62,7 @@ class Place(Protocol):
     capabilities: Capabilities
     route: str
     deaths: int
-    """Times that the process ended or was ended, without an answer."""
+    """Times that the process ended or was ended without an answer, since `anew`."""
 
     @property
     def folder(self) -> Path | None:
@@ -79,6 +79,9 @@ class Place(Protocol):
 
     def network(self, whole: Whole) -> Any:
         """(cost, deltas, gradients) of a whole network, or with a rate the moved parameters: arrays, in lists, in pairs."""
+
+    def anew(self) -> None:
+        """From here on as if it had not been asked before: what follows is the same in a run that was resumed here."""
 
     def grant(self, deaths: int) -> bool:
         """Let it die so many times in a row from here on.  False where it cannot be started again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conformance.adapter.local import one_line
 from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.process import Command
-from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, request_of
+from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, misnamed, request_of
 from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import AdapterBroken, AdapterNotFound, UserError
 from conformance.escape import terminal
@@ -35,11 +35,11 @@ Array = NDArray[Any]
 START = 120.0
 """Seconds that the import of a framework may take."""
 FIRST = 3
-"""The first call of a shape may take so many times the time limit: compilers run in it."""
+"""The first call of a shape on a problem may take so many times the time limit: compilers run in it."""
 MEMORY = 2**33
 """Bytes of memory that a process may use."""
 PATIENCE = 3
-"""Deaths and calls without an answer, in a row, after which an adapter is not asked any more."""
+"""Calls in a row that ended in nothing, after which an adapter is not asked any more on a problem."""
 SHOWN = 2**14
 """Bytes of its standard error that are shown."""
 AGAIN = 4
@@ -69,7 +69,7 @@ class Remote:
         self._worker = Worker(command, memory=memory, heard=self._show)
         self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
-        self._lost: Callable[[str], Exception] = TimedOut  # how it was lost the last time
+        self._last: Died | TimedOut | AdapterBroken = TimedOut()
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
         self._reasons: dict[tuple[Geometry, str], str | None] = {}
@@ -93,6 +93,10 @@ class Remote:
             answer, _ = self._asked(request, None, "reason", self._time_limit)
             self._reasons[key] = answer["reason"]
         return self._reasons[key]
+
+    def anew(self) -> None:
+        self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
+        self._met.clear()
 
     def grant(self, deaths: int) -> bool:
         self._in_a_row, self._patience = 0, deaths
@@ -120,6 +124,8 @@ class Remote:
         answer, tensors = self._computed(asked, request, there)
         gives = CALLS[call.method].gives
         self._expect(call.method, tensors, gives)
+        if told := misnamed(call.method, answer):
+            raise self._broken(told)
         return Returned(
             results=tuple(tensors.get(name) for name in gives),
             modified=tuple(answer["modified"]),
@@ -184,9 +190,7 @@ class Remote:
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         """One request and its answer, of the kind that was expected; starts the process if it does not run."""
         if self._in_a_row >= self._patience:
-            raise self._lost(
-                f"after {self._in_a_row} deaths and calls without an answer in a row it is not asked any more"
-            )
+            raise self._not_asked()
         if not self._worker.runs:
             self._started()
         answer, found = self._exchanged(request, tensors, seconds)
@@ -199,22 +203,26 @@ class Remote:
         try:
             return self._worker.ask(request, tensors, seconds)
         except Dead as dead:
-            self._count(functools.partial(Died, dead.how))
-            raise Died(dead.how, dead.said) from None
+            raise self._counted(Died(dead.how, dead.said)) from None
         except Late as late:
-            self._count(TimedOut)
-            raise TimedOut(self._late(seconds, late.said)) from None
+            raise self._counted(TimedOut(self._late(seconds, late.said))) from None
         except AdapterBroken as fault:
-            self._count(self._broken)
-            raise self._broken(fault) from None
+            raise self._counted(AdapterBroken(f"{self._name}: {fault}")) from None
 
-    def _count(self, lost: Callable[[str], Exception]) -> None:
+    def _counted(self, end: Died | TimedOut | AdapterBroken) -> Died | TimedOut | AdapterBroken:
         self.deaths += 1
         self._in_a_row += 1
-        self._lost = lost
+        self._last = end
+        return end
 
-    def _broken(self, told: object) -> AdapterBroken:
-        return AdapterBroken(f"{self._name}: {told}")
+    def _not_asked(self) -> Died | TimedOut | AdapterBroken:
+        """Of the kind of what was met last."""
+        told = f"after {self._in_a_row} calls in a row that ended in nothing it is not asked any more"
+        if isinstance(self._last, Died):
+            return Died(self._last.kind, told)
+        if isinstance(self._last, AdapterBroken):
+            return AdapterBroken(f"{self._name}: {told}")
+        return TimedOut(told)
 
     def _understood(self, answer: dict[str, Any], expected: str) -> dict[str, Any]:
         kind = answer["answer"]
@@ -224,9 +232,12 @@ class Remote:
             raise NotOffered(one_line(answer["reason"]))
         if kind == "error":
             self._refused(answer)
-        self._worker.kill()
-        self._count(self._broken)
         raise self._broken(f"it answers {kind!r} where {expected!r} was due")
+
+    def _broken(self, told: str) -> Exception:
+        """What it answered breaks the protocol: it is ended."""
+        self._worker.kill()
+        return self._counted(AdapterBroken(f"{self._name}: {told}"))
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])
@@ -252,7 +263,7 @@ class Remote:
             answer, _ = self._exchanged(request_of(hello), None, START)
             self._understood(answer, "hello")
         except (Died, Raised, TimedOut, NotOffered) as error:
-            raise self._broken(f"it does not start: {error}") from None
+            raise AdapterBroken(f"{self._name}: it does not start: {error}") from None
         except UserError:
             self._worker.kill()
             raise

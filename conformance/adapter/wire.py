@@ -24,6 +24,7 @@ from conformance.errors import AdapterBroken, ConformanceError, HarnessError
 from conformance.oracle import Arithmetic
 from conformance.problem import Geometry
 from conformance.problem.network import Network
+from conformance.problem.operations import CALLS
 
 __all__ = [
     "LARGEST",
@@ -35,6 +36,7 @@ __all__ = [
     "capabilities_of",
     "header_of",
     "line_of",
+    "misnamed",
     "request_of",
     "tensors_of",
 ]
@@ -135,10 +137,17 @@ def answer_of(line: bytes) -> dict[str, Any]:
     try:
         _checked(f"answer {kind}")(answer)
     except fastjsonschema.JsonSchemaException as error:
-        raise AdapterBroken(
-            f"its answer {kind!r}: {error.message.removeprefix('data ').replace('data.', '')}"
-        ) from None
+        raise AdapterBroken(f"its answer {kind!r}: {_told_of(error)}") from None
     return dict(answer)
+
+
+def misnamed(op: str, answer: Mapping[str, Any]) -> str:
+    """What is wrong with the names that an answer of tensors says of a layer's call; '' if nothing is."""
+    for field, known in (("modified", CALLS[op].reads), ("aliased", CALLS[op].gives)):
+        if strange := sorted(set(answer[field]) - set(known)):
+            what = "an operand" if field == "modified" else "a result"
+            return f"its answer to {op} says {field} of {', '.join(map(ascii, strange))}, which is not {what} of it"
+    return ""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -160,6 +169,13 @@ def _no_constant(name: str) -> Any:
 
 def _told(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _told_of(error: fastjsonschema.JsonSchemaException) -> str:
+    said = str(error.message).removeprefix("data ").replace("data.", "")
+    if error.rule == "const":
+        return f"{said.partition(' ')[0]} must be {error.rule_definition!r}, not {ascii(error.value)[:80]}"
+    return said
 
 
 def _shown(line: bytes, length: int = 80) -> str:

@@ -129,9 +129,12 @@ class _Exchange:
         self.p.seq += 1
         self._send([line_of(request, self.p.seq)] if tensors is None else self._packed(request, tensors))
         answer = self._answer()
-        if answer["seq"] != self.p.seq:
+        if (
+            off := answer["seq"] - self.p.seq
+        ):  # told so, for the number itself depends on what was asked before
+            than = f"{abs(off)} {'more' if off > 0 else 'less'}"
             raise AdapterBroken(
-                f"an answer of seq {answer['seq']} where {self.p.seq} was asked: one answer a request, in order"
+                f"an answer whose seq is {than} than its request's: one answer a request, in order"
             )
         return answer, self._tensors(answer)
 

@@ -124,6 +124,7 @@ class Run:
             failed += [j for j in marked if j.status.failed]
         yield from known.stale()
         for finding in findings(failed):
+            self.session.place.anew()
             yield self._shrunk(finding)
 
     def _judged(self) -> Iterator[list[Judgement]]:
@@ -141,6 +142,7 @@ class Run:
             patience=patience,
         )
         for named in self.networks():
+            self.session.place.anew()
             yield patience.count(judge_network(self.session, named.problem, named.id, self.clauses, patience))
 
     def _inferred(self) -> Iterator[Remark]:

@@ -45,6 +45,7 @@ def judge_all(
         if problem not in met:
             met.add(problem)
             known = judged and judged.get(str(problem))
+            session.place.anew()
             yield patience.count(known or judge(session, problem, named.id, clauses, patience))
 
 

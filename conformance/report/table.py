@@ -55,7 +55,7 @@ def _about(report: Report) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in h["versions"].items())
     yield f"profile {h['profile']}, seed {h['seed']}, clauses {h['only']}; {versions}; {h['platform']}"
     for a in h["adapters"]:
-        libraries = ", ".join(f"{name} {version}" for name, version in a["versions"].items())
+        libraries = ", ".join(f"{name} {version}".rstrip() for name, version in a["versions"].items())
         classes = "; ".join(f"{dtype} {c}" for dtype, c in a["arithmetic"].items())
         yield f"{a['name']}: {libraries or 'no versions stated'}; arithmetic: {classes}"
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def test_the_bundled_reference_conforms_in_the_quick_profile(start: Invoke) -> N
         assert re.search(rf"^{id_} +{REGISTRY[id_].severity} .* PASS{told} +[1-9]\d* ", row), row
     assert rest[-1] == f"python-numpy conforms: {len(rows)} of {len(rows)} clauses pass\n"
     assert "findings" not in said.out
+
+
+def test_the_module_is_no_silent_success(environment: dict[str, str]) -> None:
+    call = [sys.executable, "-m", "conformance.cli", "run", "no-such-adapter"]
+    assert subprocess.run(call, env=environment, capture_output=True, check=False).returncode == 2
 
 
 def test_a_wrong_implementation_ends_with_1_and_its_finding(invoke: Invoke, adapter_file: Write) -> None:

@@ -164,6 +164,25 @@ def test_the_doctor_goes_through_a_conversation(invoke: Invoke, adapter_file: Wr
         "bye",
         "end of input",
     ]
+    if sys.platform == "linux":  # operands and results
+        assert re.search("^ok     large tensors: it answers with dx .*, in shared$", said.out, re.MULTILINE)
+
+
+def test_the_doctor_counts_what_is_printed(invoke: Invoke, adapter_file: Write) -> None:
+    computes = "return self.layer(g, w, b).forward(x)"
+    said = invoke(
+        "doctor", "--wire", adapter_file("mine.py", (computes, f"print('hear')\n        {computes}"))
+    )
+    assert said.code == 0
+    assert "standard error: what it writes there harms nothing; lines: 2, the first is 'hear'" in said.out
+
+
+def test_an_adapter_that_says_it_is_at_fault_does_not_please_the_doctor(
+    invoke: Invoke, adapter_file: Write
+) -> None:
+    said = invoke("doctor", "--wire", adapter_file("mine.py", ("return layer.backward(delta)", "return 1")))
+    assert said.code == 3
+    assert "FAULT  backward: it answers that it is at fault itself: AdapterBroken: " in said.out
 
 
 @pytest.mark.parametrize(

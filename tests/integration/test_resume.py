@@ -64,6 +64,30 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_report(
         assert (folder / "report.md").read_text() == (whole.parent / "report.md").read_text()
 
 
+@pytest.mark.parametrize("ends", ["import os; os._exit(3)", "import time; time.sleep(600)"])
+def test_of_an_implementation_that_always_dies_or_hangs_too(
+    ends: str, invoke: Invoke, adapter_file: Write, tmp_path: Path
+) -> None:
+    """What the process met before the kill does not change what is judged after it."""
+    path = adapter_file(
+        "ends.py",
+        ("return self.layer(g, w, b).forward(x)", ends),
+        ("return layer.backward(delta)", ends),
+    )
+    problems = [word for n in range(3, 8) for word in ("--problem", f"n1 c1 m1 i{n}x3 k2")]
+    run = ("run", path, "--timeout", 0.2, "--out")
+    assert invoke(*run, tmp_path / "whole", "--only", "FWD-1,FWD-2,WGT-2", *problems).code == 1
+    whole = tmp_path / "whole" / "report.jsonl"
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    judged = [k for k, line in enumerate(lines) if json.loads(line)["record"] == "judgement"]
+    for cut in (judged[4], judged[7], judged[-1]):
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / whole.name).write_text("".join(lines[:cut]), encoding="utf-8")
+        invoke("run", path, "--timeout", 0.2, "--resume", folder)
+        assert without_times(folder / whole.name) == without_times(whole)
+
+
 def test_a_killed_run_that_is_killed_again_while_it_resumes_loses_nothing(
     invoke: Invoke, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from conformance import Adapter, Capabilities, Geometry, Problem, Unsupported
+from conformance.adapter.connect import connect
 from conformance.adapter.session import Session
 from conformance.errors import AdapterBroken
 from conformance.oracle import Arithmetic
@@ -651,6 +654,22 @@ def test_an_import_that_fails_is_the_adapters_fault(error: ImportError) -> None:
     with pytest.raises(AdapterBroken) as caught:
         answered(Says(y=error))
     assert str(caught.value).startswith(f"Says: an import fails: {error} (")
+
+
+def test_operands_by_other_names_are_the_adapters_fault_in_a_process_of_its_own_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from conformance import Adapter, Capabilities\n\n\nclass Mine(Adapter):\n"
+        "    capabilities = Capabilities()\n\n    def backward(self, g, x, w, b, dy):\n        pass\n",
+        encoding="utf-8",
+    )
+    p = Problem.parse("2d i4 k2")
+    asked = Question(geometry=p.geometry, operands=p.operands, memory="c", backward=True)
+    with (
+        closing(connect(str(file), in_process=False)) as there,
+        pytest.raises(AdapterBroken, match="backward must take .* by these names; it takes .*, b, dy"),
+    ):
+        there.put(asked)
 
 
 class ForwardOnly(Adapter):

@@ -17,6 +17,7 @@ from conformance.adapter.wire import (
     capabilities_of,
     header_of,
     line_of,
+    misnamed,
     request_of,
     tensors_of,
 )
@@ -203,6 +204,32 @@ def test_a_line_that_is_no_answer(line: bytes, said: str) -> None:
     assert said in str(broken.value)
     assert "\x1b" not in str(broken.value)
     assert len(str(broken.value)) < 400
+
+
+def test_names_in_an_answer_are_those_of_its_call() -> None:
+    said = {"modified": ["x", "delta"], "aliased": ["dx"]}
+    assert misnamed("backward", said) == ""
+    assert (
+        misnamed("forward", said)
+        == "its answer to forward says modified of 'delta', which is not an operand of it"
+    )
+    assert "says aliased of 'x', which is not a result of it" in misnamed(
+        "backward", {**said, "aliased": ["x"]}
+    )
+
+
+def test_another_version_of_the_protocol_is_told_in_words() -> None:
+    hello = {"answer": "hello", "seq": 0, "protocol": 2}
+    rest = {
+        "name": "mine",
+        "versions": {},
+        "language": "C",
+        "routes": {},
+        "capabilities": {"ranks": [1], "dtypes": ["float32"]},
+    }
+    flags = {"conditional": False, "spoils": False, "shared": False, "bytes": 0}
+    with pytest.raises(AdapterBroken, match=r"its answer 'hello': protocol must be 1, not 2$"):
+        answer_of(json.dumps({**hello, **rest, **flags}).encode())
 
 
 # ---- capabilities ----
