@@ -16,9 +16,10 @@ An error E >= |computed - right| goes along with every tensor of an implementati
 * products of x and y: E = |x| E_y + |y| E_x + E_x E_y + PRODUCT u (|x| + E_x)(|y| + E_y).
 * sigmoid with cross-entropy: delta = a - t directly, E_a + PRODUCT u; or (-t/a + (1-t)/(1-a)) sigma'(z), in which a, 1 - a
   and sigma' are off on their own: both errors, added.
-* softmax: p = exp(z - m)/sum is off by a factor between exp(-R), exp(R), R = 2 max E_z + (DERIVATIVE + M + 8 max |z|) u (max
-  over the maps of a position: the quotient, or exp of a difference of logarithms).  delta = p - t directly, or by the
-  softmax's derivative from -t/p': both, added.
+* softmax: p = exp(z - m)/sum is off by a factor between exp(-R), exp(R), with R = 2 max E_z + (DERIVATIVE + M +
+  (FUNCTION + 2) ln M + 8 max |z|) u (max over the maps of a position: the quotient, or exp of a difference of logarithms,
+  that of the sum being at most max |z| + ln M).  delta = p - t directly, or by the softmax's derivative from -t/p': both,
+  added.
 * cross-entropy itself: by logarithms of a, or from z: both, added; then a sum of N terms.
 
 Every E is computed in float64 and enlarged by SPARE, which covers its own rounding.
@@ -147,7 +148,11 @@ class Errors:
         """R, the logarithm of the factor by which a softmax may be off."""
         most = z.size.max(axis=1, keepdims=True)
         error = z.error.max(axis=1, keepdims=True)
-        ratio = 2 * error + (DERIVATIVE + z.size.shape[1] + 8 * most) * self._dtype.u
+        maps = z.size.shape[1]
+        logarithm = (FUNCTION + 2) * np.log(
+            maps
+        )  # of the sum: itself, and what it is added to and taken from
+        ratio = 2 * error + (DERIVATIVE + maps + logarithm + 8 * most) * self._dtype.u
         return np.broadcast_to(np.where(most + error > RANGE, np.inf, ratio), z.size.shape)
 
     def _slope(self, number: int) -> Value:
@@ -183,11 +188,12 @@ class Errors:
         a, t, z, u = self.a[-1], self._target, self.z[-1], self._dtype.u
         most = z.size.max(axis=1, keepdims=True) + z.error.max(axis=1, keepdims=True)
         by_z = 2 * z.error.max(axis=1, keepdims=True) + 2 * FUNCTION * u * (1 + most)
-        if self._layers[-1].activation == "softmax":
-            by_a = self._ratio(z)
+        if self._layers[-1].activation == "softmax":  # a target of 0 makes no term of its own
+            each = np.where(t.size > 0, self._ratio(z) + by_z, 0.0)
         else:
             by_a = t.size * _of_log(a.error / a.size) + (1 - t.size) * _of_log((a.error + u) / (1 - a.size))
-        return np.asarray(t.size.astype(bool) * (by_a + by_z) + FUNCTION * u * costs)
+            each = by_a + by_z
+        return np.asarray(each + FUNCTION * u * costs)
 
     def _output(self) -> Floats:
         """Of delta^L."""

@@ -42,6 +42,7 @@ ROOTS = {
     "db": "NET-3",
     "first": "NET-3",
     "last": "NET-3",
+    "weight": "NET-3",
     "bias": "NET-3",
     "gradient": "NET-3",
     "step": "NET-5",

@@ -77,6 +77,12 @@ def _of_layer_above(way: Right, number: int, handed: Floats) -> Floats:
     return handed * slope(above, way.z[number - 1])
 
 
+def _at_layer_above(way: Right, number: int, handed: Floats) -> Floats:
+    above = way.z[number]
+    z = above if above.shape == handed.shape else way.z[number - 1]
+    return handed * slope(way.layer(number), z)
+
+
 def _masked_by_gradient(way: Right, number: int, handed: Floats) -> Floats:
     layer = way.layer(number)
     return handed * (slope(layer, handed) if layer.activation in KINKED else way.slope(number))
@@ -271,6 +277,12 @@ NETWORK_MISTAKES: tuple[NetworkMistake, ...] = (
         through=_of_layer_above,
     ),
     made(
+        "slope-at-layer-above",
+        "sigma' between layers is taken at z of the layer above, not at z of its own",
+        SLOPE,
+        through=_at_layer_above,
+    ),
+    made(
         "slope-of-first-item",
         "sigma' of the first item is used for the whole batch",
         SLOPE,
@@ -359,6 +371,7 @@ NETWORK_MISTAKES: tuple[NetworkMistake, ...] = (
         dw=_mean_of_weights,
         db=_mean_of_biases,
     ),
+    made("weight-mean", "dw is the mean over the batch, db the sum", SUM, dw=_mean_of_weights),
     made("bias-mean", "db is the mean over the batch, dw the sum", SUM, db=_mean_of_biases),
     made(
         "output-mean",

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.oracle import Arithmetic
 from conformance.oracle.network import NetworkExpectation, Pass
-from conformance.oracle.network_errors import Errors, unit
+from conformance.oracle.network_errors import FUNCTION, Errors, unit
 from conformance.problem import DTYPES
 from conformance.problem.network import NetworkProblem
 
@@ -136,6 +136,34 @@ def test_beyond_their_range_nothing_is_demanded_of_smooth_functions() -> None:
     assert np.all(np.isinf(e.deltas[0].bound))
     assert np.isinf(e.cost.bound)
     assert not any(np.isnan(r.bound).any() for r in (e.cost, *e.deltas, *(dw for dw, _ in e.gradients)))
+
+
+def test_a_sigmoid_that_should_say_no_has_a_bound_that_1_less_a_keeps() -> None:
+    """Where a is small, 1 - a loses most of it: its logarithm is off by much more than its own roundings."""
+    p = NetworkProblem.parse("net in 1x1 | k1 bias=none sigmoid | cross-entropy f32")
+    one = np.ones((1, 1, 1), np.float32)
+    for z in np.linspace(-9, -3, 61).astype(np.float32):
+        o = p.operands.replace(x=z * one, target=0 * one, params=((one, None),))
+        e = NetworkExpectation(p.network, o, dtype=DTYPES["f32"], arithmetic=PLAIN, kink={})
+        a = 1 / (1 + np.exp(-o.x))
+        for cost in (-np.log(1 - a), np.log1p(np.exp(o.x))):
+            assert cost.dtype == np.float32
+            assert abs(float(cost.item()) - float(e.cost.exact)) <= float(e.cost.bound)
+
+
+@pytest.mark.parametrize("maps", [2, 9, 40])
+def test_a_softmax_by_logarithms_may_use_all_that_is_assumed_of_functions_and_sums(maps: int) -> None:
+    """Everything off by as much as it may be, to the same side: exponentials, their sum, its logarithm, the last one."""
+    p = NetworkProblem.parse(f"net in 1x1 | c{maps} k1 bias=none softmax | cross-entropy f32")
+    o = p.operands.replace(
+        x=np.ones((1, 1, 1), np.float32), params=((np.zeros((maps, 1, 1), np.float32), None),)
+    )
+    e = NetworkExpectation(p.network, o, dtype=DTYPES["f32"], arithmetic=PLAIN, kink={})
+    u = DTYPES["f32"].u
+    total = maps * (1 + FUNCTION * u) * (1 + u) ** (maps - 1)
+    logarithm = np.log(total) * (1 + FUNCTION * u) * (1 + u)
+    a = np.exp(-logarithm) * (1 - FUNCTION * u)
+    assert abs(a - 1 / maps) <= e.errors.a[-1].error.min()
 
 
 def test_errors_grow_from_layer_to_layer() -> None:
