@@ -667,7 +667,7 @@ def test_operands_by_other_names_are_the_adapters_fault_in_a_process_of_its_own_
     asked = Question(geometry=p.geometry, operands=p.operands, memory="c", backward=True)
     with (
         closing(connect(str(file), in_process=False)) as there,
-        pytest.raises(AdapterBroken, match="backward must take .* by these names; it takes .*, b, dy"),
+        pytest.raises(AdapterBroken, match=r"backward must take .* by these names; it takes .*, b, dy"),
     ):
         there.put(asked)
 
