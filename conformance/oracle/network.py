@@ -190,7 +190,7 @@ class NetworkExpectation:
 
     @property
     def exact(self) -> bool:
-        """Is every result, the cost and all gradients, demanded bit for bit?"""
+        """Is every delta and gradient demanded bit for bit, and the cost of whoever sums its terms as they are?"""
         return self.errors.exact
 
     @functools.cached_property

@@ -20,6 +20,8 @@ An error E >= |computed - right| goes along with every tensor of an implementati
   (FUNCTION + 2) ln M + 8 max |z|) u (max over the maps of a position: the quotient, or exp of a difference of logarithms,
   that of the sum being at most max |z| + ln M).  delta = p - t directly, or by the softmax's derivative from -t/p': both,
   added.
+* the quadratic cost of n terms may be summed as they are, or be a norm that is squared again, item by item or of all:
+  gamma_{n + 8} C, even where no term and no sum of them rounds.
 * cross-entropy itself: by logarithms of a, or from z: both, added; then a sum of N terms.
 
 Every E is computed in float64 and enlarged by SPARE, which covers its own rounding.
@@ -115,9 +117,9 @@ class Errors:
 
     @property
     def exact(self) -> bool:
-        """Can no result round at all?"""
-        every = [self.cost, *self.deltas, *(e for pair in self.gradients for e in pair if e is not None)]
-        return not any(e.any() for e in every)
+        """Can no delta, no gradient and no sum of the cost's terms round?"""
+        every = [*self.deltas, *(e for pair in self.gradients for e in pair if e is not None)]
+        return self.cost_exact and not any(e.any() for e in every)
 
     # ---- forward ----
     def _forward(self, operands: NetworkOperands) -> None:
@@ -168,15 +170,23 @@ class Errors:
         return Value(size=right.size, error=_in_range(z, error), unit=right.unit)
 
     # ---- the cost and its delta ----
+    @property
+    def cost_exact(self) -> bool:
+        """Can no sum of the cost's terms round?"""
+        a, t = self.a[-1], self._target
+        squares = ((a.reach + t.size) ** 2).sum()
+        kept = self._settled(squares, min(a.unit, t.unit) ** 2 / 2, "y").all()
+        return self._right.network.cost == "quadratic" and a.exact and bool(kept)
+
     def _cost(self) -> Floats:
         """Of C, a scalar."""
         a, t, u = self.a[-1], self._target, self._dtype.u
         costs = np.abs(self._right.costs.astype(np.float64))
-        if self._right.network.cost == "quadratic":
+        if self.cost_exact:
+            each = np.zeros(costs.shape)
+        elif self._right.network.cost == "quadratic":
             apart = Value.of(self._right.a[-1] - self._right.target, a.error)
             reach = (a.reach + t.size) ** 2
-            if a.exact and self._settled(reach.sum(), min(a.unit, t.unit) ** 2 / 2, "y").all():
-                return np.asarray(0.0)
             each = apart.size * a.error + a.error**2 / 2 + PRODUCT * u * reach
         else:
             each = self._entropy(costs)

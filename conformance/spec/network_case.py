@@ -147,7 +147,7 @@ class NetworkCase:
         for t in (2.0**-k for k in range(SMALLEST_STEP)):
             both = [self.moved(number, direction, sign * t) for sign in (1, -1)]
             if all(np.array_equal(self._signs(o), here) for o in both):
-                exact = all(self.expected_of(o).cost.settled for o in both)
+                exact = all(self.expected_of(o).errors.cost_exact for o in both)
                 return t if exact else None
         return None
 

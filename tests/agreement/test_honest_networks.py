@@ -69,7 +69,7 @@ def positions(g: Geometry) -> Iterator[tuple[Any, Any, Any]]:
 class Honest(Adapter):
     """Loops over taps and channels in the dtype itself.
 
-    formulas: ``by z``: sigma' from z, cost from logits; ``by a``: sigma' from a, cost by logarithms and quotients of a.
+    formulas: ``by z``: sigma' from z, cost from logits; ``by a``: sigma' from a, cost by norms, logarithms, quotients of a.
     """
 
     capabilities = dataclasses.replace(
@@ -174,7 +174,11 @@ class Honest(Adapter):
     def end(self, net: Any, z: Any, a: Any, t: Any) -> Any:
         last = net.layers[-1]
         if net.cost == "quadratic":
-            return self.sum(list((((a - t) ** 2) / 2).ravel())), (a - t) * self.slope(last, z, a)
+            squares = [list(item.ravel()) for item in (a - t) ** 2]
+            cost = self.sum([v / 2 for item in squares for v in item])
+            if self.by_a:  # 0.5 ||a - t||^2
+                cost = self.sum([np.sqrt(self.sum(item)) ** 2 / 2 for item in squares])
+            return cost, (a - t) * self.slope(last, z, a)
         one = z.dtype.type(1)
         if last.activation == "sigmoid":
             if self.by_a:

@@ -42,7 +42,9 @@ STRAIGHT = "net n2 in 2x7x6 | c3 k2x3 leaky | c4 k3x2 relu | quadratic"
 def test_straight_pieces_on_small_numbers_are_exact() -> None:
     e = expected(STRAIGHT)
     assert e.exact
-    assert all(r.settled and r.certain == 1.0 for r in (e.cost, *e.deltas))
+    assert all(r.settled and r.certain == 1.0 for r in e.deltas)
+    assert (e.errors.cost_exact, e.cost.certain) == (True, 1.0)
+    assert float(e.cost.bound) < 1e-13 * float(e.cost.exact)  # of a norm that is squared
     assert e.right.z[0].dtype == np.float64  # what float64 computed was enough
 
 
