@@ -5,11 +5,12 @@
     routes = ["xla"]                  # all, if left out
     where = { groups = true, dtypes = ["float32", "float16"], quantities = ["dw"] }     # everywhere, if left out
     raises = "Negative dimension"     # if it is an exception: what its text contains
+    example = "2d n1 c1 m1 i3 k2"     # a problem on which it fails, where it does not on every one; may be left out
     reason = "a NaN leaks into the other groups"
     link = "https://..."              # of the upstream issue; may be left out
 
 A failure that is known becomes KNOWN: shown, and no failure of the run.  An entry that was met and did not fail once is
-stale, and that is a failure: what was mended must not stay excused.
+stale, and that is a failure: what was mended must not stay excused.  One with an example: if that was met.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from conformance.adapter.doctor import Remark
 from conformance.adapter.session import Session
 from conformance.engine.judgement import Judgement, Status
-from conformance.errors import AdapterBroken, UnknownClause
+from conformance.errors import AdapterBroken, UnknownClause, UserError
 from conformance.problem import QUANTITIES, Problem, dtype_of
 from conformance.problem.fills import FILLS
 from conformance.problem.geometry import BIASES, CONVENTIONS, RANKS
@@ -37,7 +38,7 @@ FILE = "known_failures.toml"
 CHECK = "known failures"
 """The name of the remark about a stale entry."""
 
-FIELDS = ("clauses", "routes", "where", "raises", "reason", "link")
+FIELDS = ("clauses", "routes", "where", "raises", "example", "reason", "link")
 SETS: dict[str, tuple[Callable[[Problem], Any], tuple[Any, ...]]] = {
     "ranks": (lambda p: p.geometry.rank, RANKS),
     "dtypes": (lambda p: p.format.name, ("float64", "float32", "float16", "bfloat16")),
@@ -63,13 +64,15 @@ class Known:
     """One entry.
 
     sets: name -> allowed values; features: name -> has it; quantities: those of the verdict, empty: any; raises: what the
-    text of an exception contains, empty: it is none that is known.
+    text of an exception contains, empty: it is none that is known.  example: whether that fails tells whether it is stale;
+    None: whether anything does.
     """
 
     clauses: tuple[str, ...]
     reason: str
     link: str = ""
     raises: str = ""
+    example: Problem | NetworkProblem | None = None
     routes: tuple[str, ...] = ()
     quantities: tuple[str, ...] = ()
     sets: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -117,9 +120,10 @@ class Ledger:
         """KNOWN, with the reason, if it failed and that is known; or was, in a run that goes on."""
         known = j
         for met in self._entries:
-            if j.status is Status.UNSUPPORTED or not met.entry.applies(parsed(j.problem), j.clause):
+            problem = parsed(j.problem)
+            if j.status is Status.UNSUPPORTED or not met.entry.applies(problem, j.clause):
                 continue
-            met.judged += 1
+            met.judged += met.entry.example in (None, problem)
             met.failed += j.status is Status.KNOWN and j.note.startswith(met.entry.told)
             if j.status.failed and met.entry.excuses(j):
                 met.failed += 1
@@ -179,7 +183,7 @@ def _entry(raw: Any, place: str) -> Known:
     strange = sorted(set(raw) - set(FIELDS))
     if strange:
         raise AdapterBroken(f"{place}: {strange[0]!r} is not known; there are {', '.join(FIELDS)}")
-    for name in ("reason", "link", "raises"):
+    for name in ("reason", "link", "raises", "example"):
         if not isinstance(raw.get(name, ""), str) or (name == "reason" and not raw[name].strip()):
             raise AdapterBroken(f"{place}: {name} = {raw.get(name)!r} must be a text")
     where = raw.get("where", {})
@@ -190,10 +194,18 @@ def _entry(raw: Any, place: str) -> Known:
         reason=raw["reason"],
         link=raw.get("link", ""),
         raises=raw.get("raises", ""),
+        example=_example(raw.get("example"), place),
         routes=_chosen(raw.get("routes", []), (), f"{place}: routes", some=False),
         quantities=_chosen(where.get("quantities", []), QUANTITIES, f"{place}: quantities", some=False),
         **_where({k: v for k, v in where.items() if k != "quantities"}, place),
     )
+
+
+def _example(line: str | None, place: str) -> Problem | NetworkProblem | None:
+    try:
+        return None if line is None else parsed(line)
+    except UserError as error:
+        raise AdapterBroken(f"{place}: example = {line!r} is no problem: {error}") from error
 
 
 def _clauses(value: Any, place: str) -> tuple[str, ...]:

@@ -108,6 +108,19 @@ def test_an_entry_that_was_judged_and_never_failed_is_stale(tmp_path: Path) -> N
     assert list(ledger.stale()) == []
 
 
+def test_an_entry_with_an_example_is_stale_if_that_does_not_fail(tmp_path: Path) -> None:
+    """Whatever else passes: it need not fail everywhere."""
+    ledger = Ledger([entry(tmp_path, ENTRY + f"example = '{LINE}'")])
+    ledger.marked(judgement(status=Status.PASS, problem="2d i5 k3"))
+    assert list(ledger.stale()) == []
+    assert ledger.marked(judgement(problem="2d i5 k3 p1")).status is Status.KNOWN
+    ledger.marked(judgement(status=Status.PASS))
+    assert list(ledger.stale()) == []  # it failed elsewhere
+    ledger = Ledger([entry(tmp_path, ENTRY + f"example = '{LINE}'")])
+    ledger.marked(judgement(status=Status.PASS))
+    assert "passed on all 1 problems" in next(ledger.stale()).text
+
+
 # ---- the file ----
 @pytest.mark.parametrize(
     ("text", "says"),
@@ -119,11 +132,13 @@ def test_an_entry_that_was_judged_and_never_failed_is_stale(tmp_path: Path) -> N
         (ENTRY + "[more]\n", ": it must hold [[known]] entries and nothing else"),
         ("known = [3]", ", entry 1: clauses and reason are needed"),
         (ENTRY + "[[known]]\nreason = 'x'", ", entry 2: clauses and reason are needed"),
-        (ENTRY + "when = 3", ", entry 1: 'when' is not known; there are clauses, routes, where, raises, reason, link"),
+        (ENTRY + "when = 3", ", entry 1: 'when' is not known; there are clauses, routes, where, raises, example, "),
         (ENTRY.replace('"it leaks"', "3"), ", entry 1: reason = 3 must be a text"),
         (ENTRY.replace('"it leaks"', "' '"), ", entry 1: reason = ' ' must be a text"),
         (ENTRY + "link = 3", ", entry 1: link = 3 must be a text"),
         (ENTRY + "raises = 3", ", entry 1: raises = 3 must be a text"),
+        (ENTRY + "example = 3", ", entry 1: example = 3 must be a text"),
+        (ENTRY + "example = '2d i5'", ", entry 1: example = '2d i5' is no problem: "),
         (ENTRY + "where = 3", ", entry 1: where = 3 must be a table"),
         (ENTRY + "routes = 'xla'", ", entry 1: routes = 'xla' must be a list, not empty"),
         (ENTRY.replace('["NUM-6"]', "[]"), ", entry 1: clauses = [] must be a list, not empty"),
