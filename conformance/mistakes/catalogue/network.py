@@ -42,6 +42,10 @@ def _by_own_map(way: Right) -> Floats:
     return _error(way) * way.slope(way.last) if way.net.cost == "cross-entropy" else Right.output(way)
 
 
+def _by_own_map_of_sigmoid(way: Right) -> Floats:
+    return _by_own_map(way) if way.net.activations[-1] == "sigmoid" else Right.output(way)
+
+
 def _as_entropy(way: Right) -> Floats:
     return _error(way) if way.net.activations[-1] == "sigmoid" else Right.output(way)
 
@@ -219,6 +223,12 @@ NETWORK_MISTAKES: tuple[NetworkMistake, ...] = (
         "cross-entropy's delta is that of the quadratic cost, (a - t) a (1 - a)",
         OUTPUT,
         output=_by_own_map,
+    ),
+    made(
+        "output-of-quadratic-cost-at-sigmoid",
+        "after a sigmoid, cross-entropy's delta is that of the quadratic cost, (a - t) a (1 - a)",
+        OUTPUT,
+        output=_by_own_map_of_sigmoid,
     ),
     made(
         "output-of-cross-entropy",
