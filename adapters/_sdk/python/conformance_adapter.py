@@ -524,7 +524,9 @@ class Server(object):
         """One call of a layer: forward, backward, or an operation."""
         op, sent = message["op"], tensors_of(blob)
         handed = {
-            name: laid_out(sent[name], message["memory"], self.repeated(name)) if name in sent else None
+            name: laid_out(sent[name], message["memory"], self.repeated(name, sent[name].ndim))
+            if name in sent
+            else None
             for name in READS[op]
         }
         self.spoil(message)
@@ -570,11 +572,15 @@ class Server(object):
             raise NotImplementedError("%s has no %s" % (type(self.adapter).__name__, op))
         return getattr(self.adapter, op)
 
-    def repeated(self, name):
+    def repeated(self, name, ndim):
         """The axis along which an operand in memory `broadcast` repeats: batch items of x, maps of w."""
-        if name in ("w", "v"):
-            return self.capabilities.w_layout.index("O")
-        return 0 if name in ("b", "r") else self.capabilities.x_layout.index("N")
+        if name in ("b", "r"):
+            return 0
+        able = self.capabilities
+        layout, first = (able.w_layout, "O") if name in ("w", "v") else (able.x_layout, "N")
+        before = layout[: layout.index(first)]
+        single = sum(letter in "NCOI" for letter in before)
+        return single + (ndim - 2 if len(before) > single else 0)  # HW stands for any number of spatial axes
 
     def spoil(self, message):
         """Leave NaN in memory that the next allocations of these sizes are likely to get."""

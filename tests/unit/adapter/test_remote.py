@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -256,14 +257,15 @@ def test_a_program_that_ends_at_once() -> None:
         Remote(Command(args=("false",)), "mine", time_limit=LIMIT)
 
 
-def test_arrays_are_handed_over_in_every_memory_layout(opened: Open, tmp_path: Path) -> None:
-    """The SDK's layouts are those of the suite: strides and all."""
+@pytest.mark.parametrize("layouts", [("NCHW", "OIHW"), ("NHWC", "HWIO"), ("CHWN", "IHWO")])
+def test_arrays_are_handed_over_in_every_memory_layout(layouts: tuple[str, str], tmp_path: Path) -> None:
+    """The SDK's layouts are those of the suite, for any number of axes: strides and all."""
     seen = tmp_path / "adapter.py"
     seen.write_text(
         "from conformance import Adapter, Capabilities\n"
         "import numpy as np\n"
         "class Strides(Adapter):\n"
-        "    capabilities = Capabilities(ranks={2}, dtypes={'float64'}, x_layout='NHWC', w_layout='HWIO')\n"
+        f"    capabilities = Capabilities(dtypes={{'float64'}}, x_layout={layouts[0]!r}, w_layout={layouts[1]!r})\n"
         "    def forward(self, g, x, w, b):\n"
         "        return np.array([*x.strides, *w.strides, *b.strides], float)\n",
         encoding="utf-8",
@@ -271,11 +273,12 @@ def test_arrays_are_handed_over_in_every_memory_layout(opened: Open, tmp_path: P
 
     here = connect(str(seen))
     with closing(connect(str(seen), in_process=False)) as there:
-        for memory in MEMORIES:
-            p = Problem.parse("2d n2 c3 m4 i5x6 k2x2")
+        lines = ("1d n2 c3 m4 i5 k2", "2d n2 c3 m4 i5x6 k2x2", "3d n2 c3 m4 i5x6x7 k2x2x3")
+        for memory, line in itertools.product(MEMORIES, lines):
+            p = Problem.parse(line)
             asked = Question(geometry=p.geometry, operands=p.operands, memory=memory)
             y = there.put(asked).arrays["y"]
-            assert np.array_equal(y, here.put(asked).arrays["y"]), memory
+            assert np.array_equal(y, here.put(asked).arrays["y"]), (memory, line)
 
 
 def test_fresh_memory_is_spoiled_there_too(tmp_path: Path) -> None:
