@@ -14,8 +14,8 @@ prepare   no environment was made for the adapter, or     `NoEnvironment`       
           it cannot be: no such Python, a build fails
 connect   the adapter's file has a syntax error, an       `AdapterBroken`                          3
           import in it fails, it declares nonsense
-wire      results in the wrong order, layout or           `AdapterBroken`                          3
-          convention
+wire      results in the wrong order, layout or           `AdapterBroken` `ProtocolBroken`         3
+          convention, messages that are none
 compute   the implementation raises or is wrong           a judgement, never an exception          1
 judge     the harness contradicts itself                  `HarnessError`                           3
 ========  ==============================================  =======================================  =========
@@ -41,6 +41,7 @@ __all__ = [
     "NoEnvironment",
     "NotationError",
     "OutputError",
+    "ProtocolBroken",
     "ReportError",
     "UnknownClause",
     "UserError",
@@ -108,6 +109,10 @@ class AdapterBroken(ConformanceError):
     """The adapter, not the implementation behind it, is at fault: its author has to mend it."""
 
     fault = "adapter"
+
+
+class ProtocolBroken(AdapterBroken):
+    """What comes from the adapter's process breaks the wire protocol, or it does not start: it was ended."""
 
 
 class NoEnvironment(AdapterBroken):

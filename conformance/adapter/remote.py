@@ -21,7 +21,7 @@ from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.process import Command
 from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, misnamed, request_of
 from conformance.adapter.worker import Dead, Late, Worker
-from conformance.errors import AdapterBroken, AdapterNotFound, UserError
+from conformance.errors import AdapterBroken, AdapterNotFound, ProtocolBroken, UserError
 from conformance.escape import terminal
 from conformance.problem import Geometry, dtype_of
 from conformance.problem.network import Network
@@ -69,7 +69,7 @@ class Remote:
         self._worker = Worker(command, memory=memory, heard=self._show)
         self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
-        self._last: Died | TimedOut | AdapterBroken = TimedOut()
+        self._last: Died | TimedOut | ProtocolBroken = TimedOut()
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
         self._reasons: dict[tuple[Geometry, str], str | None] = {}
@@ -207,21 +207,21 @@ class Remote:
         except Late as late:
             raise self._counted(TimedOut(self._late(seconds, late.said))) from None
         except AdapterBroken as fault:
-            raise self._counted(AdapterBroken(f"{self._name}: {fault}")) from None
+            raise self._counted(ProtocolBroken(f"{self._name}: {fault}")) from None
 
-    def _counted(self, end: Died | TimedOut | AdapterBroken) -> Died | TimedOut | AdapterBroken:
+    def _counted(self, end: Died | TimedOut | ProtocolBroken) -> Died | TimedOut | ProtocolBroken:
         self.deaths += 1
         self._in_a_row += 1
         self._last = end
         return end
 
-    def _not_asked(self) -> Died | TimedOut | AdapterBroken:
+    def _not_asked(self) -> Died | TimedOut | ProtocolBroken:
         """Of the kind of what was met last."""
         told = f"after {self._in_a_row} calls in a row that ended in nothing it is not asked any more"
         if isinstance(self._last, Died):
             return Died(self._last.kind, told)
-        if isinstance(self._last, AdapterBroken):
-            return AdapterBroken(f"{self._name}: {told}")
+        if isinstance(self._last, ProtocolBroken):
+            return ProtocolBroken(f"{self._name}: {told}")
         return TimedOut(told)
 
     def _understood(self, answer: dict[str, Any], expected: str) -> dict[str, Any]:
@@ -237,7 +237,7 @@ class Remote:
     def _broken(self, told: str) -> Exception:
         """What it answered breaks the protocol: it is ended."""
         self._worker.kill()
-        return self._counted(AdapterBroken(f"{self._name}: {told}"))
+        return self._counted(ProtocolBroken(f"{self._name}: {told}"))
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])
@@ -263,7 +263,7 @@ class Remote:
             answer, _ = self._exchanged(request_of(hello), None, START)
             self._understood(answer, "hello")
         except (Died, Raised, TimedOut, NotOffered) as error:
-            raise AdapterBroken(f"{self._name}: it does not start: {error}") from None
+            raise ProtocolBroken(f"{self._name}: it does not start: {error}") from None
         except UserError:
             self._worker.kill()
             raise

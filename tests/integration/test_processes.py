@@ -79,6 +79,19 @@ def test_after_three_deaths_a_clause_is_not_asked_any_more_and_that_is_said(
     assert said.code == 1
 
 
+def test_after_three_breaches_of_the_protocol_a_clause_is_not_asked_any_more_and_that_is_said(
+    invoke: Invoke, hostile: Callable[[str], str]
+) -> None:
+    lines = [a for k in range(5, 10) for a in ("--problem", KILLS.replace("i5x5", f"i{k}x5"))]
+    said = invoke("run", hostile("another_seq"), *lines, "--only", "FWD-2", "--json")
+    assert set(statuses(said)) == {"BROKEN_ADAPTER"}
+    notes = [r["note"] for r in said.judged()]
+    assert all("seq is 1 more than its request's" in note for note in notes)
+    asked_no_more = [note.endswith("not asked any more, it was so on 3 problems before") for note in notes]
+    assert asked_no_more == [False, False, False, True, True]
+    assert said.code == 3
+
+
 def test_a_death_is_no_refusal(invoke: Invoke, adapter_file: Write) -> None:
     """HYG-6 asks for an error on mismatched shapes: not garbage, not a crash."""
     careless = adapter_file(
