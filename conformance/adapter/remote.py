@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from conformance.adapter.local import one_line
 from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.process import Command
-from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, misnamed, request_of
+from conformance.adapter.wire import (
+    PROTOCOL,
+    as_geometry,
+    as_network,
+    capabilities_of,
+    misnamed,
+    network_names,
+    request_of,
+)
 from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import AdapterBroken, AdapterNotFound, ProtocolBroken, UserError
 from conformance.escape import terminal
@@ -139,12 +147,7 @@ class Remote:
         )
         fields = {"network": as_network(whole.network), "dtype": asked.dtype, "rate": whole.rate}
         _, found = self._computed(asked, request_of({"op": asked.op, **fields}), there)
-        of_w, of_b = ("dw", "db") if whole.rate is None else ("w", "b")
-        layers = list(enumerate(whole.network.layers, start=1))
-        deltas = [f"delta{k}" for k, _ in layers] if whole.rate is None else []
-        pairs = [
-            (f"{of_w}{k}", f"{of_b}{k}" if layer.geometry.bias != "none" else None) for k, layer in layers
-        ]
+        deltas, pairs = network_names(whole.network, step=whole.rate is not None)
         due = [*(["cost"] if whole.rate is None else []), *deltas, *(n for pair in pairs for n in pair if n)]
         self._expect(asked.op, found, due)
         if missing := [name for name in due if name not in found]:

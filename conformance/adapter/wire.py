@@ -37,6 +37,7 @@ __all__ = [
     "header_of",
     "line_of",
     "misnamed",
+    "network_names",
     "request_of",
     "tensors_of",
 ]
@@ -148,6 +149,14 @@ def misnamed(op: str, answer: Mapping[str, Any]) -> str:
             what = "an operand" if field == "modified" else "a result"
             return f"its answer to {op} says {field} of {', '.join(map(ascii, strange))}, which is not {what} of it"
     return ""
+
+
+def network_names(net: Network, *, step: bool) -> tuple[list[str], list[tuple[str, str | None]]]:
+    """What an answer to `network` or `step` has besides the cost: those of deltas, and each layer's pair (None: no bias)."""
+    of_w, of_b = ("w", "b") if step else ("dw", "db")
+    layers = list(enumerate(net.layers, start=1))
+    pairs = [(f"{of_w}{k}", None if layer.geometry.bias == "none" else f"{of_b}{k}") for k, layer in layers]
+    return [] if step else [f"delta{k}" for k, _ in layers], pairs
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
