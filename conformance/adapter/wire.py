@@ -184,7 +184,17 @@ def _told_of(error: fastjsonschema.JsonSchemaException) -> str:
     said = str(error.message).removeprefix("data ").replace("data.", "")
     if error.rule == "const":
         return f"{said.partition(' ')[0]} must be {error.rule_definition!r}, not {ascii(error.value)[:80]}"
+    what = str(error.name).removeprefix("data.")
+    if error.rule == "maxLength":
+        return _too_long(what, error.value, error.rule_definition)
+    if error.rule == "propertyNames":
+        longest = max(error.value, key=len)
+        return _too_long(f"{what} has a name that", longest, error.rule_definition["maxLength"])
     return said
+
+
+def _too_long(what: str, text: str, most: int) -> str:
+    return f"{what} has {len(text)} characters, at most {most} may be: {text[:40]!a}..."
 
 
 def _shown(line: bytes, length: int = 80) -> str:
