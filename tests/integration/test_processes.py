@@ -242,6 +242,20 @@ server.whole = staticmethod(lambda named: whole(CHANGED))
             "FAULT  step: it answers that it is at fault itself: AdapterBroken: params of layer 1 must be a pair",
         ),
         (
+            NETWORK.replace("def network(self, net, x, target, params)", "def network(self, net, x, params)"),
+            (
+                "FAULT  network: it answers that it is at fault itself: AdapterBroken: "
+                "network must take (net, x, target, params); it takes (net, x, params)"
+            ),
+        ),
+        (
+            NETWORK.replace("params, rate)", "params)"),
+            (
+                "FAULT  step: it answers that it is at fault itself: AdapterBroken: "
+                "step must take (net, x, target, params, rate); it takes (net, x, target, params)"
+            ),
+        ),
+        (
             NETWORK + WIRE.replace("CHANGED", "{n: a for n, a in named.items() if n != 'delta2'}"),
             "FAULT  network: its answer lacks delta2, which its capabilities declare",
         ),
