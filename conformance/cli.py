@@ -54,6 +54,8 @@ _FAULT = {
     "adapter": "the adapter has to be mended",
     "environment": "the adapter's environment has to be mended",
     "file": "the file has to change",
+    "disk": "the disk has to have room",
+    "report": "the report has to be made anew",
     "harness": "a defect of this program: please report it",
 }
 
