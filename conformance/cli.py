@@ -54,6 +54,8 @@ _FAULT = {
     "adapter": "the adapter has to be mended",
     "environment": "the adapter's environment has to be mended",
     "file": "the file has to change",
+    "disk": "the disk has to have room",
+    "report": "the report has to be made anew",
     "harness": "a defect of this program: please report it",
 }
 
@@ -95,7 +97,7 @@ def main() -> None:
     type=click.FloatRange(min=0.1),
     default=8,
     show_default=True,
-    help="GiB that an adapter's process may use",
+    help="GiB that an adapter's process and those that it starts may use",
 )
 @click.option("--in-process", is_flag=True, help="ask adapters in this process, to debug them")
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON lines instead of tables")

@@ -10,12 +10,13 @@ step      what may go wrong                               error                 
 ask       impossible geometry, a line that does not       `GeometryError` `NotationError`          2
           parse, an unknown name, a folder that cannot    `AdapterNotFound` `OutputError`
           be written                                      `UnknownClause` `ReportError`
+keep      the disk is full, a report is damaged           `DiskFull` `ReportDamaged`               2
 prepare   no environment was made for the adapter, or     `NoEnvironment`                          3
           it cannot be: no such Python, a build fails
 connect   the adapter's file has a syntax error, an       `AdapterBroken`                          3
           import in it fails, it declares nonsense
-wire      results in the wrong order, layout or           `AdapterBroken`                          3
-          convention
+wire      results in the wrong order, layout or           `AdapterBroken` `ProtocolBroken`         3
+          convention, messages that are none
 compute   the implementation raises or is wrong           a judgement, never an exception          1
 judge     the harness contradicts itself                  `HarnessError`                           3
 ========  ==============================================  =======================================  =========
@@ -27,6 +28,7 @@ The value may be anybody's text: it is shown on one line, escaped, and cut if it
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -36,11 +38,14 @@ __all__ = [
     "AdapterBroken",
     "AdapterNotFound",
     "ConformanceError",
+    "DiskFull",
     "GeometryError",
     "HarnessError",
     "NoEnvironment",
     "NotationError",
     "OutputError",
+    "ProtocolBroken",
+    "ReportDamaged",
     "ReportError",
     "UnknownClause",
     "UserError",
@@ -96,8 +101,26 @@ class OutputError(UserError):
     """A folder or file that cannot be written."""
 
 
+class DiskFull(OutputError):
+    """The disk has no room for what is to be written: the call is right, and can be made again when there is."""
+
+    fault = "disk"
+
+    @staticmethod
+    def of(told: str, error: OSError, then: str = "") -> OutputError:
+        """What could not be written, as an error: this one if the disk is full."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return (DiskFull if full else OutputError)(f"{told}: {error.strerror or error}{then}")
+
+
 class ReportError(UserError):
     """A report that cannot be read: missing, of another schema, or damaged."""
+
+
+class ReportDamaged(ReportError):
+    """What a report holds is no report of this version, or not of the run that goes on."""
+
+    fault = "report"
 
 
 class UnknownClause(UserError):
@@ -108,6 +131,10 @@ class AdapterBroken(ConformanceError):
     """The adapter, not the implementation behind it, is at fault: its author has to mend it."""
 
     fault = "adapter"
+
+
+class ProtocolBroken(AdapterBroken):
+    """What comes from the adapter's process breaks the wire protocol, or it does not start: it was ended."""
 
 
 class NoEnvironment(AdapterBroken):

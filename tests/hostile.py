@@ -62,6 +62,22 @@ def eats_memory(seq: int) -> None:
     time.sleep(60 + len(eaten))
 
 
+def eats_memory_in_a_child(seq: int) -> None:
+    eats = "import time; eaten = [bytearray(b'x' * 2**20) for _ in range(400)]; time.sleep(600)"
+    subprocess.run([sys.executable, "-c", eats], check=True)
+
+
+def shares_its_memory_with_children(seq: int) -> None:
+    shared = bytearray(b"x") * 2**28  # 256 MiB, which stand in the resident size of each
+    children = [os.fork() for _ in range(4) if SERVED["pid"] == os.getpid()]
+    if os.getpid() != SERVED["pid"]:
+        time.sleep(600)
+    time.sleep(1 + 0 * len(shared))
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def hangs(seq: int) -> None:
     time.sleep(600)
 
@@ -199,7 +215,7 @@ class Hostile(conformance.Adapter):  # type: ignore[misc,name-defined]
             globals()[mode](SERVED["seq"])
 
 
-SERVED = {"seq": 0}
+SERVED = {"seq": 0, "pid": os.getpid()}
 answer = conformance.Server.answer
 
 

@@ -89,7 +89,7 @@ def _wiring(session: Session, problem: Problem, got: dict[str, Any]) -> Iterator
 
 def _networks(session: Session) -> Iterator[Remark]:
     """What is offered of whole networks, on a plain one."""
-    problem = plain_network(session)
+    problem = plain_network(session.capabilities, session.network_refusal)
     if problem is None:
         return
     try:

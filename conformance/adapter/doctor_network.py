@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.adapter.protocol import Capabilities
 from conformance.adapter.session import Session
 from conformance.oracle.network import Pass
 from conformance.problem.network import NetworkProblem
@@ -25,9 +27,11 @@ SIZES = {
 """By rank: input and layers of distinct sizes, then square ones."""
 
 
-def plain_network(session: Session) -> NetworkProblem | None:
-    """The first plain network of straight pieces that is offered; None if there is none."""
-    able, layers = session.capabilities.network, session.capabilities
+def plain_network(
+    layers: Capabilities, refusal: Callable[[NetworkProblem], str | None]
+) -> NetworkProblem | None:
+    """The first plain network of straight pieces that is claimed and not refused; None if there is none."""
+    able = layers.network
     pieces = [a for a in ("relu", "identity") if able and a in able.activations]
     dtypes = [d for d in ("f64", "f32") if d in layers.dtypes]
     if not (able and pieces and dtypes):
@@ -40,7 +44,7 @@ def plain_network(session: Session) -> NetworkProblem | None:
         own = f"bias={bias} {'conv' if convention == 'convolution' else 'corr'} {pieces[0]}"
         line = f"net {size} | {first} {own} | {second} {own} | quadratic {dtypes[0]} seed=1"
         problem = NetworkProblem.parse(line)
-        if session.network_refusal(problem) is None:
+        if refusal(problem) is None:
             return problem
     return None
 

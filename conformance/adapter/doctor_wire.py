@@ -12,14 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.adapter.doctor import Remark
+from conformance.adapter.doctor_network import plain_network
 from conformance.adapter.layouts import to_adapter
 from conformance.adapter.process import Command
 from conformance.adapter.protocol import Capabilities
 from conformance.adapter.remote import MEMORY, START
-from conformance.adapter.wire import PROTOCOL, as_geometry, capabilities_of, misnamed, request_of
+from conformance.adapter.wire import (
+    PROTOCOL,
+    as_geometry,
+    as_network,
+    capabilities_of,
+    misnamed,
+    network_names,
+    request_of,
+)
 from conformance.adapter.worker import Dead, Late, Worker
 from conformance.errors import ConformanceError
 from conformance.problem import DTYPES, Geometry, Problem
+from conformance.problem.network import NetworkProblem
 from conformance.problem.operations import CALLS, shape_of
 
 __all__ = ["conversed"]
@@ -29,6 +39,8 @@ SECONDS = 30.0
 """For each answer but that to hello."""
 MANY = 2**15
 """Channels of the problem whose operands, and dx, are large enough for shared memory."""
+RATE = 0.25
+"""Of a step of descent."""
 UNKNOWN = b'{"op":"brew_tea"'
 
 
@@ -67,19 +79,25 @@ class _Talk:
         self._hello: dict[str, Any] = {}
 
     def remarks(self) -> Iterator[Remark]:
-        said: tuple[tuple[str, Callable[[], str]], ...] = (
-            ("hello", self._says_hello),
-            ("unsupported", self._rules),
-            ("forward", lambda: self._computes("forward", self._problem().geometry)),
-            ("backward", lambda: self._computes("backward", self._problem().geometry)),
-            ("large tensors", self._large),
-            ("mismatched shapes", self._mismatched),
-            ("an unknown op", self._unknown),
-            ("bye", self._bye),
-            ("end of input", self._end),
-        )
-        for self.at, say in said:
+        for at, say in self._said():
+            self.at = at
             yield Remark(check=self.at, ok=True, text=say())
+
+    def _said(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """What is said in turn: hello tells what there is to ask for."""
+        yield "hello", self._says_hello
+        yield "unsupported", self._rules
+        for method, call in CALLS.items():
+            if call.operation in ("", *self._able.operations):
+                yield method, lambda method=method: self._computes(method, self._problem().geometry)  # type: ignore[misc]
+        for op in ("network", "step"):
+            if self._able.network and op in self._able.network.methods:
+                yield op, lambda op=op: self._whole(op)  # type: ignore[misc]
+        yield "large tensors", self._large
+        yield "mismatched shapes", self._mismatched
+        yield "an unknown op", self._unknown
+        yield "bye", self._bye
+        yield "end of input", self._end
 
     # ---- what is said ----
     def _says_hello(self) -> str:
@@ -102,26 +120,78 @@ class _Talk:
         return f"of a plain problem it says {answer['reason']!r}"
 
     def _computes(self, method: str, g: Geometry) -> str:
-        """One call; the tensors that come back have the right names."""
-        operands = self._operands(method, g)
-        answer, tensors = self._ask(self._request(method, g), operands, ("tensors", "unsupported", "error"))
+        """One call of a layer's method."""
+        call = CALLS[method]
+        shapes = {n: shape_of(g, call.quantity(n)) for n in call.gives}
+        due = {n: self._laid_out(n, shape) for n, shape in shapes.items() if shape is not None}
+        offered = {n for n in due if call.quantity(n) in self._able.offered}
+        dtype = self._problem().format.name
+        return self._answered(
+            method, self._request(method, g), self._operands(method, g), due, offered, dtype
+        )
+
+    def _whole(self, op: str) -> str:
+        """One call of a whole network."""
+        problem = plain_network(self._able, self._refusal)
+        if problem is None:
+            return "not asked: none of the doctor's plain networks is claimed"
+        net, step, dtype = problem.network, op == "step", problem.format.name
+        deltas, pairs = network_names(net, step=step)
+        due: dict[str, tuple[int, ...]] = {} if step else {"cost": ()}
+        for k, layer in enumerate(net.layers):
+            g, (w, b) = layer.geometry, pairs[k]
+            due |= {name: self._laid_out("delta", g.y_shape) for name in deltas[k : k + 1]}
+            due |= {w: self._laid_out("w", g.w_shape)} | ({b: g.b_shape} if b and g.b_shape else {})
+        fields = {"op": op, "network": as_network(net), "dtype": dtype, "rate": RATE if step else None}
+        like = {"x": "x", "target": "y", "w": "w", "b": "b"}
+        named = problem.operands.arrays()
+        operands = {n: to_adapter(self._able, like[n.rstrip("0123456789")], a) for n, a in named.items()}
+        return self._answered(op, request_of(fields), operands, due, set(due), dtype)
+
+    def _refusal(self, problem: NetworkProblem) -> str | None:
+        able, layers = self._able.network, problem.network.layers
+        refusals = (self._able.refusal(layer.geometry, problem.dtype) for layer in layers)
+        return (able.refusal(problem.network) if able else None) or next(filter(None, refusals), None)
+
+    def _answered(
+        self,
+        op: str,
+        request: bytes,
+        operands: Mapping[str, Array],
+        due: Mapping[str, tuple[int, ...]],
+        offered: set[str],
+        dtype: str,
+    ) -> str:
+        """One call; the tensors that come back have the right names.
+
+        due: names and shapes; offered: names that have to be there.
+        """
+        answer, tensors = self._ask(request, operands, ("tensors", "unsupported", "error"))
         if answer["answer"] == "error" and answer["fault"] == "adapter":
             raise _Fault(f"it answers that it is at fault itself: {answer['type']}: {answer['text']}")
         if answer["answer"] != "tensors":
             return f"it answers {answer['answer']!r}: {answer.get('reason') or answer.get('text')}"
-        offered = {
-            n for n in CALLS[method].gives if n in self._able.quantities and shape_of(g, n) is not None
-        }
-        if strange := set(tensors) - set(CALLS[method].gives):
+        gives = CALLS[op].gives if op in CALLS else due
+        if strange := set(tensors) - set(gives):
             raise _Fault(
-                f"its answer has {', '.join(map(ascii, strange))}; {method} gives {', '.join(CALLS[method].gives)}"
+                f"its answer has {', '.join(map(ascii, sorted(strange)))}; {op} gives {', '.join(gives)}"
             )
-        if told := misnamed(method, answer):
+        if told := misnamed(op, answer) if op in CALLS else "":
             raise _Fault(told)
         if missing := offered - set(tensors):
             raise _Fault(f"its answer lacks {', '.join(sorted(missing))}, which its capabilities declare")
-        shown = [f"{name} {a.dtype} {'x'.join(map(str, a.shape))}" for name, a in tensors.items()]
-        return f"it answers with {', '.join(shown)}, in {answer['where']}"
+        shown = [f"{name} {_shown(a.dtype, a.shape)}" for name, a in tensors.items()]
+        others = [
+            f"{name} should be {_shown(dtype, shape)}"
+            for name, shape in due.items()
+            if name in tensors and (tensors[name].dtype.name, tensors[name].shape) != (dtype, shape)
+        ]
+        judged = f"; {', '.join(others)}: that is for the clauses to judge" if others else ""
+        return f"it answers with {', '.join(shown)}, in {answer['where']}{judged}"
+
+    def _laid_out(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape in the adapter's axis order."""
+        return to_adapter(self._able, name, np.empty(shape, np.int8)).shape
 
     def _large(self) -> str:
         g = self._geometry(channels=MANY)
@@ -194,6 +264,11 @@ class _Talk:
         return request_of({**fields, "memory": "c", "spoil": []})
 
     def _operands(self, method: str, g: Geometry) -> dict[str, Array]:
-        o = self._problem().replace(geometry=g).operands
+        p = self._problem().replace(geometry=g)
+        o = p.further if CALLS[method].operation else p.operands
         named = {name: getattr(o, drawn) for name, drawn in CALLS[method].reads.items()}
         return {name: to_adapter(self._able, name, a) for name, a in named.items() if a is not None}
+
+
+def _shown(dtype: object, shape: tuple[int, ...]) -> str:
+    return f"{dtype} {'x'.join(map(str, shape))}".rstrip()

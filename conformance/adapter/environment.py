@@ -27,7 +27,7 @@ from portalocker import LockFlags
 from conformance.adapter.manifest import FILE, Manifest, sdk
 from conformance.adapter.process import Command
 from conformance.adapter.programs import LEAKS, Say, carried_out, check_version, interpreter
-from conformance.errors import AdapterNotFound, NoEnvironment, OutputError, near
+from conformance.errors import AdapterNotFound, DiskFull, NoEnvironment, OutputError, near
 
 __all__ = [
     "CACHE",
@@ -173,9 +173,8 @@ def _alone(folder: Path, say: Say) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
-        raise OutputError(
-            f"the cache {str(path.parent)!r} cannot be written: {error.strerror}; {CACHE} names another"
-        ) from error
+        told = f"the cache {str(path.parent)!r} cannot be written"
+        raise DiskFull.of(told, error, f"; {CACHE} names another") from error
     with file:
         try:
             portalocker.lock(file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)
@@ -196,9 +195,7 @@ def _whole_or_not_at_all(folder: Path) -> Iterator[None]:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
-            raise OutputError(
-                f"the environment {str(folder)!r} cannot be written: {error.strerror}"
-            ) from error
+            raise DiskFull.of(f"the environment {str(folder)!r} cannot be written", error) from error
         raise
 
 

@@ -39,6 +39,8 @@ PATIENCE = 3
 """Calls without an answer after which an adapter is not asked any more: each of them is waited for to the end."""
 SMALL = 4096
 """Bytes below which copies are cheaper to compare than views."""
+TAKES = ("net", "x", "target", "params", "rate")
+"""What `step` takes, and `network` but for the rate."""
 BLOCKS = 24
 """Spoiled blocks of a size: allocators hand freed blocks out again, and the call's own copies of operands take some."""
 
@@ -92,9 +94,9 @@ class Local:
         params = [(w.copy(), None if b is None else b.copy()) for w, b in whole.params]
         with self._watched():
             if whole.rate is not None:
-                moved = self.adapter.step(net, x, target, params, whole.rate)
+                moved = self._whole("step", net, x, target, params, whole.rate)
                 return self._pairs(gradients_of(self._name, "params", net, moved), ("w", "b"))
-            returned = self.adapter.network(net, x, target, params)
+            returned = self._whole("network", net, x, target, params)
             cost, deltas, gradients = results_of(self._name, net, returned)
             return (
                 np.array(self._array("cost", cost)),
@@ -113,13 +115,25 @@ class Local:
         try:
             return method(call.geometry, **handed)
         except TypeError as error:
-            taken = _misfit(method, call.geometry, handed)
+            taken = _misfit(method, call.geometry, **handed)
             if taken is None:
                 raise
             takes = ", ".join(("g", *handed))
             raise AdapterBroken(
                 f"{self._name}: {call.method} must take ({takes}), by these names; it takes ({taken})"
             ) from error
+
+    def _whole(self, name: str, *arguments: Any) -> Any:
+        """What `network` or `step` returns of its arguments, which go by their places."""
+        method = getattr(self.adapter, name)
+        try:
+            return method(*arguments)
+        except TypeError as error:
+            taken = _misfit(method, *arguments)
+            if taken is None:
+                raise
+            takes = ", ".join(TAKES[: len(arguments)])
+            raise AdapterBroken(f"{self._name}: {name} must take ({takes}); it takes ({taken})") from error
 
     def _results(self, method: str, results: Any) -> tuple[Array | None, ...]:
         """As arrays, inside the watch: lazy frameworks compute, print and raise there."""
@@ -168,14 +182,14 @@ class Local:
             raise TimedOut(late) from None
 
 
-def _misfit(method: Any, g: Geometry, handed: Mapping[str, Any]) -> str | None:
+def _misfit(method: Any, *by_place: Any, **by_name: Any) -> str | None:
     """What a method takes, if it cannot be called so; else None."""
     try:
         signature = inspect.signature(method, follow_wrapped=False)
     except (TypeError, ValueError):  # of native code
         return None
     try:
-        signature.bind(g, **handed)
+        signature.bind(*by_place, **by_name)
     except TypeError:
         bare = (p.replace(annotation=p.empty) for p in signature.parameters.values())
         return ", ".join(map(str, bare))

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from typing import IO, Any
 import numpy as np
 
 from conformance.adapter.local import one_line
+from conformance.adapter.resident import resident
 from conformance.errors import AdapterBroken
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["GRACE", "POSIX", "Command", "Process", "read"]
+__all__ = ["GRACE", "LOOK", "POSIX", "Command", "Process", "read"]
 
 POSIX = os.name == "posix"
 """Can processes be asked here?  Pipes that are polled and groups that are ended together are POSIX's."""
@@ -38,6 +40,8 @@ TOLD = 3
 """Lines of it that are told."""
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL."""
+LOOK = 0.05
+"""Seconds between two looks at the memory of a process that computes."""
 QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Unless the user says otherwise: threads that wait for the next call do not spin beside the process that asks."""
 LINUX = sys.platform == "linux"
@@ -113,7 +117,7 @@ class Process:
         self._heard = heard
         self.files = [Shared("request"), Shared("answer")] if LINUX else []
         self.offered = [f.descriptor for f in self.files] or None
-        self.shares, self.seq, self.said = False, -1, b""
+        self.shares, self.seq, self.said, self._look = False, -1, b"", 0.0
         try:
             self.popen = subprocess.Popen(
                 command.args,
@@ -189,13 +193,17 @@ class Process:
         out_of_memory = ", as a system does that is out of memory" if name == "SIGKILL" else ""
         return f"killed by {name}{out_of_memory}"
 
-    def resident(self) -> int:
-        """Bytes of memory in use; 0 where it cannot be known."""
-        try:
-            with Path(f"/proc/{self.popen.pid}/statm").open("rb") as file:
-                return int(file.read().split()[1]) * mmap.PAGESIZE
-        except (OSError, IndexError):
+    def resident(self, limit: int) -> int:
+        """Bytes of memory that it and what it started have in use, to be held against a limit; 0 if it is too early to look.
+
+        Looking takes at most a tenth of the time, however many processes there are.
+        """
+        began = time.monotonic()
+        if began < self._look:
             return 0
+        used = resident(self.popen.pid, limit)
+        self._look = began + max(LOOK, 10 * (time.monotonic() - began))
+        return used
 
 
 def pipe(file: IO[bytes] | None) -> int:

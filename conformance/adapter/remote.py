@@ -19,9 +19,17 @@ from numpy.typing import NDArray
 from conformance.adapter.local import one_line
 from conformance.adapter.place import Call, Returned, Whole
 from conformance.adapter.process import Command
-from conformance.adapter.wire import PROTOCOL, as_geometry, as_network, capabilities_of, misnamed, request_of
+from conformance.adapter.wire import (
+    PROTOCOL,
+    as_geometry,
+    as_network,
+    capabilities_of,
+    misnamed,
+    network_names,
+    request_of,
+)
 from conformance.adapter.worker import Dead, Late, Worker
-from conformance.errors import AdapterBroken, AdapterNotFound, UserError
+from conformance.errors import AdapterBroken, AdapterNotFound, ProtocolBroken, UserError
 from conformance.escape import terminal
 from conformance.problem import Geometry, dtype_of
 from conformance.problem.network import Network
@@ -69,7 +77,7 @@ class Remote:
         self._worker = Worker(command, memory=memory, heard=self._show)
         self._shown = 0
         self.deaths, self._in_a_row, self._patience = 0, 0, PATIENCE
-        self._last: Died | TimedOut | AdapterBroken = TimedOut()
+        self._last: Died | TimedOut | ProtocolBroken = TimedOut()
         self._before: _Asked | None = None
         self._met: set[_Asked] = set()
         self._reasons: dict[tuple[Geometry, str], str | None] = {}
@@ -139,12 +147,7 @@ class Remote:
         )
         fields = {"network": as_network(whole.network), "dtype": asked.dtype, "rate": whole.rate}
         _, found = self._computed(asked, request_of({"op": asked.op, **fields}), there)
-        of_w, of_b = ("dw", "db") if whole.rate is None else ("w", "b")
-        layers = list(enumerate(whole.network.layers, start=1))
-        deltas = [f"delta{k}" for k, _ in layers] if whole.rate is None else []
-        pairs = [
-            (f"{of_w}{k}", f"{of_b}{k}" if layer.geometry.bias != "none" else None) for k, layer in layers
-        ]
+        deltas, pairs = network_names(whole.network, step=whole.rate is not None)
         due = [*(["cost"] if whole.rate is None else []), *deltas, *(n for pair in pairs for n in pair if n)]
         self._expect(asked.op, found, due)
         if missing := [name for name in due if name not in found]:
@@ -207,21 +210,21 @@ class Remote:
         except Late as late:
             raise self._counted(TimedOut(self._late(seconds, late.said))) from None
         except AdapterBroken as fault:
-            raise self._counted(AdapterBroken(f"{self._name}: {fault}")) from None
+            raise self._counted(ProtocolBroken(f"{self._name}: {fault}")) from None
 
-    def _counted(self, end: Died | TimedOut | AdapterBroken) -> Died | TimedOut | AdapterBroken:
+    def _counted(self, end: Died | TimedOut | ProtocolBroken) -> Died | TimedOut | ProtocolBroken:
         self.deaths += 1
         self._in_a_row += 1
         self._last = end
         return end
 
-    def _not_asked(self) -> Died | TimedOut | AdapterBroken:
+    def _not_asked(self) -> Died | TimedOut | ProtocolBroken:
         """Of the kind of what was met last."""
         told = f"after {self._in_a_row} calls in a row that ended in nothing it is not asked any more"
         if isinstance(self._last, Died):
             return Died(self._last.kind, told)
-        if isinstance(self._last, AdapterBroken):
-            return AdapterBroken(f"{self._name}: {told}")
+        if isinstance(self._last, ProtocolBroken):
+            return ProtocolBroken(f"{self._name}: {told}")
         return TimedOut(told)
 
     def _understood(self, answer: dict[str, Any], expected: str) -> dict[str, Any]:
@@ -237,7 +240,7 @@ class Remote:
     def _broken(self, told: str) -> Exception:
         """What it answered breaks the protocol: it is ended."""
         self._worker.kill()
-        return self._counted(AdapterBroken(f"{self._name}: {told}"))
+        return self._counted(ProtocolBroken(f"{self._name}: {told}"))
 
     def _refused(self, answer: Mapping[str, Any]) -> None:
         text = one_line(answer["text"])
@@ -263,7 +266,7 @@ class Remote:
             answer, _ = self._exchanged(request_of(hello), None, START)
             self._understood(answer, "hello")
         except (Died, Raised, TimedOut, NotOffered) as error:
-            raise AdapterBroken(f"{self._name}: it does not start: {error}") from None
+            raise ProtocolBroken(f"{self._name}: it does not start: {error}") from None
         except UserError:
             self._worker.kill()
             raise

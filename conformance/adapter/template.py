@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from conformance.adapter.manifest import FILE, folder, sdk
-from conformance.errors import OutputError
+from conformance.errors import DiskFull, OutputError
 
 __all__ = ["begun"]
 
@@ -33,5 +33,5 @@ def begun(target: Path, language: str) -> str:
     except FileExistsError:
         raise OutputError(f"{str(target)!r} is there already: a new adapter needs a new folder") from None
     except OSError as error:
-        raise OutputError(f"{str(target)!r} cannot be made: {error.strerror or error}") from error
+        raise DiskFull.of(f"{str(target)!r} cannot be made", error) from error
     return (target / "README.md").read_text(encoding="utf-8").rstrip()

@@ -37,6 +37,7 @@ __all__ = [
     "header_of",
     "line_of",
     "misnamed",
+    "network_names",
     "request_of",
     "tensors_of",
 ]
@@ -150,6 +151,14 @@ def misnamed(op: str, answer: Mapping[str, Any]) -> str:
     return ""
 
 
+def network_names(net: Network, *, step: bool) -> tuple[list[str], list[tuple[str, str | None]]]:
+    """What an answer to `network` or `step` has besides the cost: those of deltas, and each layer's pair (None: no bias)."""
+    of_w, of_b = ("w", "b") if step else ("dw", "db")
+    layers = list(enumerate(net.layers, start=1))
+    pairs = [(f"{of_w}{k}", None if layer.geometry.bias == "none" else f"{of_b}{k}") for k, layer in layers]
+    return [] if step else [f"delta{k}" for k, _ in layers], pairs
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -175,7 +184,17 @@ def _told_of(error: fastjsonschema.JsonSchemaException) -> str:
     said = str(error.message).removeprefix("data ").replace("data.", "")
     if error.rule == "const":
         return f"{said.partition(' ')[0]} must be {error.rule_definition!r}, not {ascii(error.value)[:80]}"
+    what = str(error.name).removeprefix("data.")
+    if error.rule == "maxLength":
+        return _too_long(what, error.value, error.rule_definition)
+    if error.rule == "propertyNames":
+        longest = max(error.value, key=len)
+        return _too_long(f"{what} has a name that", longest, error.rule_definition["maxLength"])
     return said
+
+
+def _too_long(what: str, text: str, most: int) -> str:
+    return f"{what} has {len(text)} characters, at most {most} may be: {text[:40]!a}..."
 
 
 def _shown(line: bytes, length: int = 80) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.adapter.process import GRACE, Command, Process, read
+from conformance.adapter.process import GRACE, LOOK, Command, Process, read
 from conformance.adapter.wire import LARGEST, LONGEST, answer_of, header_of, line_of, request_of, tensors_of
 from conformance.errors import AdapterBroken
 
@@ -26,8 +26,6 @@ __all__ = ["Dead", "Late", "Worker"]
 Array = NDArray[Any]
 LARGE = 2**16
 """Bytes from which on a blob goes through shared memory, if both sides have it."""
-LOOK = 0.05
-"""Seconds between two looks at the memory of a process that computes."""
 
 
 class Dead(Exception):  # noqa: N818  (a record of what happened)
@@ -244,7 +242,7 @@ class _Exchange:
         return happened
 
     def _check_memory(self) -> None:
-        used = self.p.resident()
+        used = self.p.resident(self.memory)
         if used > self.memory:
             how = f"ended: it used {used / 2**30:.1f} GiB of memory, {self.memory / 2**30:g} are allowed"
             raise Dead(how, self.p.last_words())

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from conformance.oracle import Evidence, Grade
 
-__all__ = ["DIED", "Judgement", "Status", "joined", "judged"]
+__all__ = ["DIED", "ENDED", "Judgement", "Status", "joined", "judged"]
 
 DIED = "died, "
 """The note of a judgement whose process ended begins so."""
+ENDED = "ended, "
+"""And so that of one whose process was ended, for it broke the protocol."""
 
 
 class Status(enum.StrEnum):
@@ -58,9 +60,10 @@ class Judgement:
 
     @property
     def lost(self) -> bool:
-        """Did the process end, or not answer in time?"""
+        """Did the process end, not answer in time, or break the protocol?  It has to be started again."""
+        ends = {Status.CRASHED: DIED, Status.BROKEN_ADAPTER: ENDED}
         return self.status is Status.TIMED_OUT or (
-            self.status is Status.CRASHED and self.note.startswith(DIED)
+            self.status in ends and self.note.startswith(ends[self.status])
         )
 
 

@@ -1,4 +1,4 @@
-"""How long an implementation that dies or does not answer is asked on: each time costs a restart, or the whole time limit.
+"""How long an adapter that dies, hangs or breaks the protocol is asked on: each time costs a restart, or the time limit.
 
 A clause is not asked any more after `CLAUSE` problems on which it was lost, nor are a problem's other clauses after
 `PROBLEM` deaths on it.  What is not asked is never green: it has the status of what was met before, and says so.  What is
@@ -36,7 +36,7 @@ class Patience:
     def refusal(self, clause: str, here: list[Judgement], deaths: int) -> tuple[Status, str] | None:
         """(status, note) of a clause that is not asked; None if it is.
 
-        here: what was lost on the same problem, where the process died or was late `deaths` times.
+        here: what was lost on the same problem, where the process was lost `deaths` times.
         """
         if self._lost[clause] >= CLAUSE:
             return _like(self._last[clause], f"not asked any more, it was so on {CLAUSE} problems before")
@@ -47,4 +47,5 @@ class Patience:
 
 def _like(j: Judgement, told: str) -> tuple[Status, str]:
     known = j.note.endswith("not asked any more")  # by whoever asks
-    return j.status, j.note if known else f"{j.note.partition(':')[0]}: {told}"
+    what = j.note.partition(": not asked" if j.status is Status.BROKEN_ADAPTER else ":")[0]
+    return j.status, j.note if known else f"{what}: {told}"

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from conformance.adapter.session import Session
 from conformance.engine.corpus import Named
 from conformance.engine.fit import fitted
-from conformance.engine.judgement import DIED, Judgement, Status
+from conformance.engine.judgement import DIED, ENDED, Judgement, Status
 from conformance.engine.judgement import judged as verdict
 from conformance.engine.patience import Patience
-from conformance.errors import AdapterBroken, HarnessError
+from conformance.errors import AdapterBroken, HarnessError, ProtocolBroken
 from conformance.problem import Problem
 from conformance.problem.network import NetworkProblem
 from conformance.spec import Case, Clause, Died, NetworkCase, NotOffered, Raised, TimedOut
@@ -156,6 +156,8 @@ def _judge(
         return _without_evidence(session, clause, line, origin, Status.TIMED_OUT, str(late))
     except NotOffered as reason:
         return _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, str(reason))
+    except ProtocolBroken as fault:
+        return _without_evidence(session, clause, line, origin, Status.BROKEN_ADAPTER, f"{ENDED}{fault}")
     except AdapterBroken as fault:
         return _without_evidence(session, clause, line, origin, Status.BROKEN_ADAPTER, str(fault))
     except Exception as error:

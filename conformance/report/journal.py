@@ -20,7 +20,7 @@ import portalocker
 from conformance.engine.judgement import Judgement
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Event
-from conformance.errors import OutputError, ReportError
+from conformance.errors import DiskFull, OutputError, ReportDamaged, ReportError
 from conformance.report.files import content, opened
 from conformance.report.model import Report, parsed
 
@@ -68,19 +68,18 @@ class Journal:
                 f"the folder {str(folder)!r} is in use: another run writes its report there"
             ) from None
         except OSError as error:
-            told = error.strerror or error
-            raise OutputError(f"the folder {str(folder)!r} cannot be written: {told}") from error
+            raise DiskFull.of(f"the folder {str(folder)!r} cannot be written", error) from error
 
     def write(self, line: str) -> None:
         """Append a record, or find it where it is.
 
         Raises:
-            OutputError: it cannot be written; what was, stays.  ReportError: the file has another one there.
+            OutputError: it cannot be written; what was, stays.  ReportDamaged: the file has another one there.
         """
         self._count += 1
         if self._count <= len(self._already):
             if _comparable(line) != _comparable(self._already[self._count - 1]):
-                raise ReportError(
+                raise ReportDamaged(
                     f"{self.path}, line {self._count}: this run does not repeat what stands there: it has "
                     f"{_difference(self._already[self._count - 1], line)}; start the run anew"
                 )
@@ -90,10 +89,8 @@ class Journal:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            raise OutputError(
-                f"{self.path} cannot be written: {error.strerror or error}; what was judged is kept: go on with "
-                f"`conformance run --resume {self.path.parent}`"
-            ) from error
+            stays = f"; what was judged is kept: go on with `conformance run --resume {self.path.parent}`"
+            raise DiskFull.of(f"{self.path} cannot be written", error, stays) from error
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +105,8 @@ def kept(folder: Path) -> Kept:
     """What can be kept of a folder's journal; a last line that was cut off is left out.
 
     Raises:
-        ReportError: there is none, an earlier line is damaged (its number is named), or nobody can have asked for its run.
+        ReportError: there is none.  ReportDamaged: an earlier line is damaged (its number is named), or nobody can have
+            asked for its run.
     """
     path = folder / FILE
     if not path.is_file():
@@ -117,7 +115,7 @@ def kept(folder: Path) -> Kept:
 
 
 def kept_of(data: bytes, source: str) -> Kept:
-    """What can be kept of what a file of this name holds; raises ReportError."""
+    """What can be kept of what a file of this name holds; raises ReportDamaged."""
     data = data[: data.rfind(b"\n") + 1]  # what comes after it was being written
     report = parsed(data, source)
     if report.footer is not None:
@@ -146,9 +144,9 @@ def _check_call(header: dict[str, Any], place: str) -> None:
     """A run is only made again as the command line takes it."""
     profile, seed = header["profile"], header["seed"]
     if profile not in PROFILES:
-        raise ReportError(f"{place}: there is no profile {profile!r} to go on with")
+        raise ReportDamaged(f"{place}: there is no profile {profile!r} to go on with")
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ReportError(f"{place}: the seed {seed} is not between 0 and 2^32 - 1")
+        raise ReportDamaged(f"{place}: the seed {seed} is not between 0 and 2^32 - 1")
 
 
 def _stays(records: list[dict[str, Any]], at: str) -> int:

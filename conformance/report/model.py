@@ -23,7 +23,7 @@ from conformance.adapter.doctor import Remark
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement, Status, joined
 from conformance.engine.known import CHECK as KNOWN
-from conformance.errors import ReportError
+from conformance.errors import ReportDamaged
 from conformance.oracle import Grade
 from conformance.report.decode import decoded
 from conformance.report.files import content
@@ -181,29 +181,30 @@ def read(path: Path) -> Report:
     """The report of a file.
 
     Raises:
-        ReportError: it is not there, a line is no record of this schema (its number is named), or the header is missing.
+        ReportError: it is not there.  ReportDamaged: a line is no record of this schema (its number is named), or the
+            header is missing.
     """
     return parsed(content(path), str(path))
 
 
 def parsed(data: bytes, source: str) -> Report:
-    """The report that a file of this name holds; raises ReportError."""
+    """The report that a file of this name holds; raises ReportDamaged."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise ReportError(f"{source} cannot be read: {error}") from error
+        raise ReportDamaged(f"{source} cannot be read: {error}") from error
     lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would also split inside texts
     records = _records(lines, source)
     header = next(records, None)
     if header is None or header["record"] != "header":
-        raise ReportError(f"{source} does not begin with the header of a report")
+        raise ReportDamaged(f"{source} does not begin with the header of a report")
     report = Report(header=header)
     clauses, adapters = set(header["clauses"]), set(report.adapters)
     _check_names("clause", header["clauses"], set(REGISTRY), f"{source}, line 1")
     for number, r in enumerate(records, start=2):
         place = f"{source}, line {number}"
         if r["record"] == "header" or report.footer is not None:
-            raise ReportError(f"{place}: a {r['record']} may not stand there")
+            raise ReportDamaged(f"{place}: a {r['record']} may not stand there")
         parts = (r, r.get("judgement", {}))
         _check_names("clause", (p["clause"] for p in parts if "clause" in p), clauses, place)
         _check_names("adapter", (p["adapter"] for p in parts if "adapter" in p), adapters, place)
@@ -215,7 +216,7 @@ def _check_names(what: str, names: Iterable[str], there: set[str], place: str) -
     """A clause that this version does not know, or a name that was not asked for, cannot be shown."""
     for name in names:
         if name not in there:
-            raise ReportError(f"{place}: {what} {name} is not known here, or was not asked for")
+            raise ReportDamaged(f"{place}: {what} {name} is not known here, or was not asked for")
 
 
 def _records(lines: Iterable[str], source: str) -> Iterator[dict[str, Any]]:
@@ -226,9 +227,9 @@ def _records(lines: Iterable[str], source: str) -> Iterator[dict[str, Any]]:
             loaded = decoded(line)
             validator.validate(loaded)
         except (ValueError, RecursionError) as error:
-            raise ReportError(f"{place}: not JSON ({error})") from error
+            raise ReportDamaged(f"{place}: not JSON ({error})") from error
         except jsonschema.ValidationError as error:
-            raise ReportError(f"{place}: not a record of {SCHEMA}: {error.message}") from error
+            raise ReportDamaged(f"{place}: not a record of {SCHEMA}: {error.message}") from error
         yield loaded
 
 

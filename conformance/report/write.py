@@ -19,7 +19,7 @@ from conformance.adapter.session import Session
 from conformance.engine.findings import Finding
 from conformance.engine.judgement import Judgement
 from conformance.engine.run import Event, Run
-from conformance.errors import OutputError
+from conformance.errors import DiskFull
 from conformance.oracle.arithmetic import Arithmetic, described
 from conformance.problem import DTYPES
 from conformance.report.files import opened
@@ -131,7 +131,7 @@ def write_markdown(report: Report, folder: Path) -> None:
             file.truncate(0)
             file.write(rendered(report, "markdown").encode())
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise DiskFull.of(f"{path} cannot be written", error) from error
 
 
 def _now() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +145,36 @@ def test_a_file_where_the_folder_should_be_is_told(invoke: Invoke, tmp_path: Pat
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     said = invoke("run", "python-numpy", "--out", tmp_path / "file")
     assert_one_sentence(said, 2, USER, f"the folder '{tmp_path / 'file'}' cannot be written")
+
+
+class FullDisk(io.FileIO):
+    """It has no room."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_not_laid_at_the_call(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.report.journal.opened", lambda path: FullDisk(path, "w"))
+    said = invoke("run", "python-numpy", "--problem", "i3 k2", "--only", "FWD-2", "--out", tmp_path)
+    assert_one_sentence(
+        said, 2, "[the disk has to have room]", "cannot be written: No space left on device", "--resume"
+    )
+
+
+def test_a_damaged_journal_is_not_laid_at_the_call(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("run", "python-numpy", "--problem", "i3 k2", "--only", "FWD-2", "--out", tmp_path)
+    report = tmp_path / "report.jsonl"
+    lines = report.read_text(encoding="utf-8").splitlines(keepends=True)
+    report.write_text(lines[0] + "{damaged\n" + "".join(lines[2:]), encoding="utf-8")
+    said = invoke("run", "python-numpy", "--resume", tmp_path)
+    assert_one_sentence(said, 2, "[the report has to be made anew]", "report.jsonl, line 2: not JSON")
+
+
+def test_a_folder_with_nothing_to_resume_is_laid_at_the_call(invoke: Invoke, tmp_path: Path) -> None:
+    assert_one_sentence(invoke("run", "--resume", tmp_path), 2, USER, "nothing to resume")
 
 
 def test_a_report_that_is_a_folder_is_told(invoke: Invoke, tmp_path: Path) -> None:

@@ -79,6 +79,19 @@ def test_after_three_deaths_a_clause_is_not_asked_any_more_and_that_is_said(
     assert said.code == 1
 
 
+def test_after_three_breaches_of_the_protocol_a_clause_is_not_asked_any_more_and_that_is_said(
+    invoke: Invoke, hostile: Callable[[str], str]
+) -> None:
+    lines = [a for k in range(5, 10) for a in ("--problem", KILLS.replace("i5x5", f"i{k}x5"))]
+    said = invoke("run", hostile("another_seq"), *lines, "--only", "FWD-2", "--json")
+    assert set(statuses(said)) == {"BROKEN_ADAPTER"}
+    notes = [r["note"] for r in said.judged()]
+    assert all("seq is 1 more than its request's" in note for note in notes)
+    asked_no_more = [note.endswith("not asked any more, it was so on 3 problems before") for note in notes]
+    assert asked_no_more == [False, False, False, True, True]
+    assert said.code == 3
+
+
 def test_a_death_is_no_refusal(invoke: Invoke, adapter_file: Write) -> None:
     """HYG-6 asks for an error on mismatched shapes: not garbage, not a crash."""
     careless = adapter_file(
@@ -166,6 +179,110 @@ def test_the_doctor_goes_through_a_conversation(invoke: Invoke, adapter_file: Wr
     ]
     if sys.platform == "linux":  # operands and results
         assert re.search("^ok     large tensors: it answers with dx .*, in shared$", said.out, re.MULTILINE)
+
+
+def test_the_doctor_asks_for_all_that_is_declared(invoke: Invoke, adapter_file: Write) -> None:
+    whole = (Path(__file__).parents[2] / "adapters" / "python-numpy" / "adapter_numpy.py").read_text("utf-8")
+    said = invoke("doctor", "--wire", adapter_file("mine.py", whole=whole))
+    assert said.code == 0, said.out
+    for op, gives in {
+        "transposed": "y",
+        "transposed_backward": "dx dw db",
+        "double_backward": "dx dw ddelta",
+        "forward_mode": "dy",
+        "network": "cost delta1 delta2 dw1 db1 dw2 db2",
+        "step": "w1 b1 w2 b2",
+    }.items():
+        (told,) = re.findall(f"^ok +{op}: it answers with (.*), in pipe$", said.out, re.MULTILINE)
+        assert [word.split()[0] for word in told.split(", ")] == gives.split()
+    assert "delta1 float64 2x4x7x7, " in said.out
+
+
+NETWORK = """
+import sys
+import numpy as np
+from conformance import Adapter, Capabilities, Networks
+
+class Mine(Adapter):
+    capabilities = Capabilities(
+        ranks={2}, dtypes={"float64"}, operations={"forward_mode"}, network=Networks(step=True)
+    )
+
+    def forward(self, g, x, w, b):
+        return np.zeros(g.y_shape)
+
+    def backward(self, g, x, w, b, delta):
+        return np.zeros(g.x_shape), np.zeros(g.w_shape), None if b is None else np.zeros(g.b_shape)
+
+    def forward_mode(self, g, x, w, b, u, v, r):
+        return np.zeros(g.y_shape)
+
+    def network(self, net, x, target, params):
+        return 0.0, [np.zeros(layer.geometry.y_shape) for layer in net.layers], params
+
+    def step(self, net, x, target, params, rate):
+        return params
+"""
+WIRE = """
+server = sys.modules["__main__"].Server
+whole = server.whole
+server.whole = staticmethod(lambda named: whole(CHANGED))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            NETWORK.replace("def forward_mode", "def forward_mood"),
+            "FAULT  forward_mode: it answers that it is at fault itself: NotImplementedError: Mine has no forward_mode",
+        ),
+        (
+            NETWORK.replace("rate):\n        return params", "rate):\n        return params[0]"),
+            "FAULT  step: it answers that it is at fault itself: AdapterBroken: params of layer 1 must be a pair",
+        ),
+        (
+            NETWORK.replace("def network(self, net, x, target, params)", "def network(self, net, x, params)"),
+            (
+                "FAULT  network: it answers that it is at fault itself: AdapterBroken: "
+                "network must take (net, x, target, params); it takes (net, x, params)"
+            ),
+        ),
+        (
+            NETWORK.replace("params, rate)", "params)"),
+            (
+                "FAULT  step: it answers that it is at fault itself: AdapterBroken: "
+                "step must take (net, x, target, params, rate); it takes (net, x, target, params)"
+            ),
+        ),
+        (
+            NETWORK + WIRE.replace("CHANGED", "{n: a for n, a in named.items() if n != 'delta2'}"),
+            "FAULT  network: its answer lacks delta2, which its capabilities declare",
+        ),
+        (
+            NETWORK + WIRE.replace("CHANGED", "{**named, 'dz': np.zeros(1)}"),
+            "FAULT  network: its answer has 'dz'; network gives cost, delta1, dw1, db1, delta2, dw2, db2",
+        ),
+    ],
+)
+def test_the_doctor_says_what_is_wrong_with_them(
+    text: str, told: str, invoke: Invoke, adapter_file: Write
+) -> None:
+    said = invoke("doctor", "--wire", adapter_file("mine.py", whole=text))
+    assert said.code == 3
+    assert told in said.out
+
+
+def test_shapes_and_dtypes_are_shown_and_left_to_the_clauses(invoke: Invoke, adapter_file: Write) -> None:
+    text = NETWORK.replace(
+        "r):\n        return np.zeros(g.y_shape)", "r):\n        return np.zeros(3, np.float32)"
+    )
+    said = invoke("doctor", "--wire", adapter_file("mine.py", whole=text))
+    assert said.code == 0, said.out
+    assert (
+        "forward_mode: it answers with dy float32 3, in pipe; dy should be float64 2x2x3x3: "
+        "that is for the clauses to judge"
+    ) in said.out
 
 
 def test_the_doctor_counts_what_is_printed(invoke: Invoke, adapter_file: Write) -> None:

@@ -88,6 +88,28 @@ def test_of_an_implementation_that_always_dies_or_hangs_too(
         assert without_times(folder / whole.name) == without_times(whole)
 
 
+def test_of_an_adapter_that_breaks_the_protocol_too(
+    invoke: Invoke, adapter_file: Write, tmp_path: Path
+) -> None:
+    """On these problems, not on the doctor's."""
+    computes = "return self.layer(g, w, b).forward(x)"
+    channel = "sys.modules['__main__'].CHANNEL[1]"
+    prints = f"import os, sys\n        if g.batch == 7: os.write({channel}, b'7\\n')\n        {computes}"
+    path = adapter_file("prints.py", (computes, prints))
+    problems = [word for n in range(3, 9) for word in ("--problem", f"n7 c1 m1 i{n}x3 k2")]
+    assert invoke("run", path, "--out", tmp_path / "whole", "--only", "FWD-1,FWD-2", *problems).code == 3
+    whole = tmp_path / "whole" / "report.jsonl"
+    lines = whole.read_text(encoding="utf-8").splitlines(keepends=True)
+    judged = [k for k, line in enumerate(lines) if json.loads(line)["record"] == "judgement"]
+    assert "not asked any more" in lines[judged[-1]]
+    for cut in (judged[3], judged[7], judged[-1]):
+        folder = tmp_path / f"cut-{cut}"
+        folder.mkdir()
+        (folder / whole.name).write_text("".join(lines[:cut]), encoding="utf-8")
+        invoke("run", path, "--resume", folder)
+        assert without_times(folder / whole.name) == without_times(whole)
+
+
 def test_a_killed_run_that_is_killed_again_while_it_resumes_loses_nothing(
     invoke: Invoke, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

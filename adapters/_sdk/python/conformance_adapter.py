@@ -387,14 +387,14 @@ def _array(name, result):
     return a
 
 
-def _misfit(method, g, handed):
+def _misfit(method, *by_place, **by_name):
     """What a method takes, if it cannot be called so; else None."""
     try:
         signature = inspect.signature(method, follow_wrapped=False)
     except (TypeError, ValueError):  # of native code
         return None
     try:
-        signature.bind(g, **handed)
+        signature.bind(*by_place, **by_name)
     except TypeError:
         bare = (p.replace(annotation=p.empty) for p in signature.parameters.values())
         return ", ".join(map(str, bare))
@@ -558,13 +558,25 @@ class Server(object):
         try:
             return method(g, **handed)
         except TypeError:
-            taken = _misfit(method, g, handed)
+            taken = _misfit(method, g, **handed)
             if taken is None:
                 raise
             takes = ", ".join(("g",) + READS[op])
             raise Refusal(
                 "AdapterBroken", "%s must take (%s), by these names; it takes (%s)" % (op, takes, taken)
             )
+
+    def asked_whole(self, op, *arguments):
+        """What `network` or `step` returns of its arguments, which go by their places."""
+        method = self.method(op)
+        try:
+            return method(*arguments)
+        except TypeError:
+            taken = _misfit(method, *arguments)
+            if taken is None:
+                raise
+            takes = ", ".join(("net", "x", "target", "params", "rate")[: len(arguments)])
+            raise Refusal("AdapterBroken", "%s must take (%s); it takes (%s)" % (op, takes, taken))
 
     def method(self, op):
         """What the adapter's class has for an op."""
@@ -604,9 +616,9 @@ class Server(object):
         params = [(copies["w%d" % k], copies.get("b%d" % k)) for k in range(1, len(net.layers) + 1)]
         x, target = copies["x"], copies["target"]
         if message["op"] == "step":
-            moved = self.method("step")(net, x, target, params, message["rate"])
+            moved = self.asked_whole("step", net, x, target, params, message["rate"])
             return self.whole(_pairs("params", net, moved, "w", "b"))
-        results = self.method("network")(net, x, target, params)
+        results = self.asked_whole("network", net, x, target, params)
         if not isinstance(results, (tuple, list)) or len(results) != 3:
             raise Refusal(
                 "AdapterBroken",

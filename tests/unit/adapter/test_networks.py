@@ -159,6 +159,36 @@ def test_an_exception_is_the_implementations_but_a_missing_method_is_not() -> No
         Session(bare, "").network(dataclasses.replace(QUESTION, rate=0.5))
 
 
+class Misfits(RIGHT):  # type: ignore[misc]
+    """It takes other arguments than it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(Backpropagation)
+
+    def network(self, net: Any, x: Any, target: Any) -> Any:
+        raise AssertionError("it was called")
+
+    def step(self, net: Any, x: Any, target: Any, params: Any, rate: Any, momentum: Any) -> Any:
+        raise AssertionError("it was called")
+
+
+def test_a_method_that_cannot_take_its_arguments_is_the_adapters_fault() -> None:
+    with pytest.raises(AdapterBroken) as caught:
+        Session(Misfits(), "mine").network(QUESTION)
+    assert str(caught.value) == "mine: network must take (net, x, target, params); it takes (net, x, target)"
+    with pytest.raises(AdapterBroken) as caught:
+        Session(Misfits(), "mine").network(dataclasses.replace(QUESTION, rate=0.5))
+    assert str(caught.value) == (
+        "mine: step must take (net, x, target, params, rate); "
+        "it takes (net, x, target, params, rate, momentum)"
+    )
+
+
+def test_another_type_error_of_a_network_is_the_implementations() -> None:
+    with pytest.raises(Raised, match="TypeError: object of type 'int' has no len"):
+        Session(Wired(lambda results: len(3)), "").network(QUESTION)  # type: ignore[arg-type]
+
+
 def test_what_an_implementation_does_to_its_operands_is_its_own_business() -> None:
     def spoil(results: Any) -> Any:
         return results

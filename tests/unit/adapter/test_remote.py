@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -122,6 +123,28 @@ def test_memory_beyond_the_limit_ends_the_process(opened: Open) -> None:
     session = opened("eats_memory", limit=20, memory=2**30)
     with pytest.raises(Died, match=r"ended: it used [1-4]\.\d GiB of memory, 1 are allowed"):
         session.put(question(2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells how much memory a process uses")
+def test_the_memory_of_what_it_started_counts(opened: Open) -> None:
+    session = opened("eats_memory_in_a_child", limit=20, memory=300 * 2**20)
+    with pytest.raises(Died, match=r"ended: it used 0\.[34] GiB of memory, 0\.292969 are allowed"):
+        session.put(question(2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells how much memory a process uses")
+def test_the_memory_of_a_program_behind_a_launcher_counts() -> None:
+    program = shlex.join([sys.executable, str(HOSTILE), "eats_memory"])
+    command = Command(args=("sh", "-c", f"{program}; exit $?"), variables={"SDK": str(sdk("python"))})
+    with closing(Session(Remote(command, "launched", time_limit=20, memory=2**29), "launched")) as session:
+        session.put(question(1))
+        with pytest.raises(Died, match=r"ended: it used [01]\.\d GiB of memory, 0\.5 are allowed"):
+            session.put(question(2))
+
+
+def test_memory_that_processes_share_counts_once(opened: Open) -> None:
+    session = opened("shares_its_memory_with_children", limit=20, memory=2**29)
+    assert session.put(question(2)).arrays["y"].shape == (2, 3, 3, 3)
 
 
 def test_a_grandchild_is_ended_too(opened: Open, tmp_path: Path) -> None:

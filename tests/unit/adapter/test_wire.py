@@ -232,6 +232,48 @@ def test_another_version_of_the_protocol_is_told_in_words() -> None:
         answer_of(json.dumps({**hello, **rest, **flags}).encode())
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "n" * 201}, f"name has 201 characters, at most 200 may be: '{'n' * 40}'..."),
+        ({"language": "C" * 10**5}, f"language has 100000 characters, at most 200 may be: '{'C' * 40}'..."),
+        (
+            {"versions": {"a b": "v" * 201}},
+            f"versions.a b has 201 characters, at most 200 may be: '{'v' * 40}'...",
+        ),
+        (
+            {"versions": {"v" * 300: "1"}},
+            f"versions has a name that has 300 characters, at most 200 may be: '{'v' * 40}'...",
+        ),
+        ({"routes": {"a": "r" * 201}}, f"routes.a has 201 characters, at most 200 may be: '{'r' * 40}'..."),
+        (
+            {"routes": {str(k): "" for k in range(101)}},
+            "routes must contain less than or equal to 100 properties",
+        ),
+    ],
+)
+def test_the_texts_of_a_hello_are_short(changes: dict[str, Any], said: str) -> None:
+    """They stand in every report."""
+    hello = {
+        "answer": "hello",
+        "seq": 0,
+        "protocol": 1,
+        "name": "n" * 200,
+        "versions": {"v" * 200: "1" * 200},
+        "language": "C" * 200,
+        "routes": {"r" * 200: "r" * 200},
+        "capabilities": {"ranks": [1], "dtypes": ["float32"]},
+        "conditional": False,
+        "spoils": False,
+        "shared": False,
+        "bytes": 0,
+    }
+    assert answer_of(json.dumps(hello).encode()) == hello
+    with pytest.raises(AdapterBroken) as caught:
+        answer_of(json.dumps({**hello, **changes}).encode())
+    assert str(caught.value) == f"its answer 'hello': {said}"
+
+
 # ---- capabilities ----
 def test_an_integer_may_be_written_as_a_float() -> None:
     answer = answer_of(b'{"answer":"reason","seq":1000000.0,"reason":null,"bytes":0e0}')

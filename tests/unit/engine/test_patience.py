@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from conformance.adapter.session import Session
 from conformance.engine.corpus import Named
-from conformance.engine.judgement import DIED, Judgement, Status
+from conformance.engine.judgement import DIED, ENDED, Judgement, Status
 from conformance.engine.patience import CLAUSE, PROBLEM, Patience
 from conformance.engine.runner import judge_all
 from conformance.problem import Problem
@@ -19,6 +19,8 @@ def test_what_is_lost() -> None:
     assert judgement("FWD-1", Status.CRASHED, f"{DIED}killed by SIGSEGV").lost
     assert not judgement("FWD-1", Status.CRASHED, "raises ValueError: no").lost
     assert not judgement("FWD-1", Status.FAIL).lost
+    assert judgement("FWD-1", Status.BROKEN_ADAPTER, f"{ENDED}mine: no message of the protocol").lost
+    assert not judgement("FWD-1", Status.BROKEN_ADAPTER, "mine: backward must return (dx, dw, db)").lost
 
 
 def test_a_clause_that_was_lost_on_problems_is_not_asked_on_others() -> None:
@@ -34,6 +36,20 @@ def test_a_clause_that_was_lost_on_problems_is_not_asked_on_others() -> None:
     assert note == f"died, killed by SIGSEGV: not asked any more, it was so on {CLAUSE} problems before"
     assert judgement("FWD-1", Status.CRASHED, note).lost
     assert patience.refusal("FWD-2", [], 0) is None
+
+
+def test_what_breaks_the_protocol_is_not_asked_any_more_either() -> None:
+    """What broke it is said each time, once."""
+    note = f"{ENDED}cmd:mine: an answer that claims 9 bytes: at most 8"
+    patience, broken = Patience(), judgement("FWD-1", Status.BROKEN_ADAPTER, note)
+    for _ in range(CLAUSE):
+        assert patience.refusal("FWD-1", [], 0) is None
+        patience.count([broken])
+    for _ in range(2):
+        status, told = patience.refusal("FWD-1", [], 0) or ("", "")
+        assert status is Status.BROKEN_ADAPTER
+        assert told == f"{note}: not asked any more, it was so on {CLAUSE} problems before"
+        patience.count([judgement("FWD-1", Status.BROKEN_ADAPTER, told)])
 
 
 def test_a_problem_that_was_lost_is_not_asked_on_by_other_clauses() -> None:

@@ -120,6 +120,7 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
         f"{tmp_path / FILE} cannot be written: No space left on device; what was judged is kept: go on with "
         f"`conformance run --resume {tmp_path}`"
     )
+    assert (caught.value.fault, caught.value.exit_code) == ("disk", 2)
     assert disk.taken.decode() == (HEADER + "\n" + FIRST[0])[: len(HEADER) + 20]
 
 

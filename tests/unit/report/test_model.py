@@ -263,7 +263,7 @@ def test_a_damaged_record_is_refused_with_its_line(
     with pytest.raises(ReportError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}, line 3: not a record of {SCHEMA}: ")
-    assert (caught.value.fault, caught.value.exit_code) == ("user", 2)
+    assert (caught.value.fault, caught.value.exit_code) == ("report", 2)
 
 
 VALUES = [
