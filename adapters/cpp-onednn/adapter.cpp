@@ -237,12 +237,11 @@ struct OneDnn : Adapter {
         return can;
     }
 
-    // README.md has the problem on which dw then varies from call to call: it is of memory that was never written.
+    // README.md has problems on which dw then is wrong, or varies from call to call: of memory that was never written.
     std::optional<std::string> unsupported(const Geometry& g, Dtype dtype) const override {
-        const bool strided = std::any_of(g.stride.begin(), g.stride.end(), [](auto s) { return s > 1; });
         const bool padded = std::any_of(g.padding.begin(), g.padding.end(), [](const Pad& p) { return p.begin || p.end; });
-        if (route == "channels-last" && dtype == Dtype::bfloat16 && g.rank() == 3 && strided && padded)
-            return "in bfloat16, NDHWC with stride and padding, dw may be left unwritten";
+        if (route == "channels-last" && dtype == Dtype::bfloat16 && g.rank() == 3 && padded)
+            return "in bfloat16, NDHWC with padding, dw may be left unwritten";
         return std::nullopt;
     }
 
