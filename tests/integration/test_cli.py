@@ -112,6 +112,9 @@ def test_an_adapter_named_twice_is_run_once(invoke: Invoke) -> None:
 def test_only_the_clauses_that_match_are_judged(only: str, judged: list[str], invoke: Invoke) -> None:
     said = invoke("run", "python-numpy", "--problem", LINE, "--only", only, "--json")
     assert said.code == 0
+    apart = [part for glob in only.split(",") for part in ("--only", glob)]
+    again = invoke("run", "python-numpy", "--problem", LINE, *apart, "--json")
+    assert [j["clause"] for j in again.judged()] == judged
     assert [j["clause"] for j in said.judged()] == judged
     asked = [c for c in said.records[0]["clauses"] if not REGISTRY[c].of_networks]  # LINE is a layer
     assert asked == judged

@@ -201,6 +201,16 @@ def test_a_problem_that_is_not_offered_is_unsupported_for_every_clause_with_its_
     assert adapter.calls.total() == 0
 
 
+def test_a_clause_of_a_feature_that_is_not_claimed_says_so_whatever_else_its_problem_lacks() -> None:
+    little = Right(groups=False, biases=frozenset({"tied"}), convention="correlation", empty_batch=False)
+    whys = {"FWD-6": "groups", "FWD-9": "both conventions", "BIA-2": "untied bias", "HYG-7": "an empty batch"}
+    assert set(whys.values()) == {c.feature for c in REGISTRY.values()} - {""} == EVERYTHING.features
+    for line in (LINE, "1d i3 k2", "2d i3 k2 bf16"):
+        found = judgements(little, line)
+        for id_, what in whys.items():
+            assert (found[id_].status, found[id_].note) == (Status.UNSUPPORTED, f"{what} not claimed")
+
+
 def test_quantities_that_are_not_offered_are_named() -> None:
     found = judgements(Right(quantities=frozenset({"y"})))
     assert (found["DEL-3"].status, found["DEL-3"].note) == (Status.UNSUPPORTED, "dx not offered")
