@@ -9,6 +9,7 @@ the findings) is made again.  So a resumed report is that of an undisturbed run,
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,17 +52,20 @@ class Kept:
 class Journal:
     """A report's file that one run writes to; it is locked as long as it is open.
 
-    already: lines that it has; those written first have to be the same.
+    already: lines that it has; those written first have to be the same.  Without them a report that stands there is
+    replaced, but not one that was cut off: its judgements would be lost.
     """
 
     def __init__(self, folder: Path, already: Sequence[str] = ()) -> None:
         self.path, self._already, self._count = folder / FILE, list(already), 0
         size = sum(len(line.encode()) + 1 for line in already)
+        lost = 0 if already else _judged_in_vain(self.path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = opened(self.path)
             portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-            self._file.truncate(size)  # in one step: a kill loses nothing
+            if not lost:
+                self._file.truncate(size)  # in one step: a kill loses nothing
         except portalocker.LockException:
             self._file.close()
             raise OutputError(
@@ -70,6 +74,12 @@ class Journal:
         except OSError as error:
             told = error.strerror or error
             raise OutputError(f"the folder {str(folder)!r} cannot be written: {told}") from error
+        if lost:
+            self._file.close()
+            raise OutputError(
+                f"the folder {str(folder)!r} has a report that was cut off after {lost} judgements: go on with "
+                f"`{_resumed(folder)}`, or write to another folder"
+            )
 
     def write(self, line: str) -> None:
         """Append a record, or find it where it is.
@@ -92,7 +102,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written: {error.strerror or error}; what was judged is kept: go on with "
-                f"`conformance run --resume {self.path.parent}`"
+                f"`{_resumed(self.path.parent)}`"
             ) from error
 
     def __enter__(self) -> Self:
@@ -102,6 +112,21 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _resumed(folder: Path) -> str:
+    return shlex.join(["conformance", "run", "--resume", str(folder)])
+
+
+def _judged_in_vain(path: Path) -> int:
+    """How many judgements a report without an end has; 0 for one that has its end, and for what is no report."""
+    if not path.is_file():
+        return 0
+    try:
+        report = kept(path.parent).report
+    except ReportError:
+        return 0
+    return 0 if report.footer else len(report.judgements)
 
 
 def kept(folder: Path) -> Kept:

@@ -133,6 +133,37 @@ def test_a_process_that_is_killed_at_work_can_be_resumed(
     assert without_times(report) == without_times(undisturbed / "report.jsonl")
 
 
+def test_a_report_that_was_cut_off_is_not_begun_anew_in_its_folder(
+    invoke: Invoke, whole: Path, tmp_path: Path
+) -> None:
+    content = whole.read_bytes()
+    folder = tmp_path / "cut off"
+    folder.mkdir()
+    (folder / whole.name).write_bytes(content[: len(content) // 2])
+    said = invoke("run", "python-numpy", "--only", "FWD-1", "--problem", LINES[0], "--out", folder)
+    assert (said.code, said.out) == (2, "")
+    judged = content[: len(content) // 2].rpartition(b"\n")[0].count(b'{"record": "judgement"')
+    assert said.err == (
+        f"conformance: the folder {str(folder)!r} has a report that was cut off after {judged} judgements: go on with "
+        f"`conformance run --resume '{folder}'`, or write to another folder [the call has to change]\n"
+    )
+    assert (folder / whole.name).read_bytes() == content[: len(content) // 2]
+    assert resumed(invoke, folder, whole).code == 1
+    assert without_times(folder / whole.name) == without_times(whole)
+
+
+@pytest.mark.parametrize("what", ["whole", "nothing judged", "no report"])
+def test_where_no_judgement_would_be_lost_a_report_is_replaced(
+    what: str, invoke: Invoke, whole: Path, tmp_path: Path
+) -> None:
+    content = whole.read_bytes()
+    kept = {"whole": content, "nothing judged": content[: content.index(b"\n") + 1], "no report": b"{}\n"}
+    (tmp_path / whole.name).write_bytes(kept[what])
+    call = ("run", "python-numpy", "--only", "FWD-1", "--problem", LINES[0])
+    assert invoke(*call, "--out", tmp_path).code == 0
+    assert (tmp_path / whole.name).read_bytes().count(b'{"record": "judgement"') == 1
+
+
 def test_a_whole_report_is_shown_again(invoke: Invoke, whole: Path) -> None:
     before = whole.read_bytes()
     said = invoke("run", "--resume", whole.parent)
