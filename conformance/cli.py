@@ -72,7 +72,14 @@ def main() -> None:
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="of the drawn problems"
 )
-@click.option("--only", default="*", metavar="GLOB", help="clauses to judge, as in 'DEL-*,WGT-1'")
+@click.option(
+    "--only",
+    multiple=True,
+    default=("*",),
+    metavar="GLOB",
+    callback=lambda _ctx, _option, globs: ",".join(globs),
+    help="clauses to judge, as in 'DEL-*,WGT-1'; may be given several times",
+)
 @click.option(
     "--problem", "lines", multiple=True, metavar="LINE", help="judge this problem instead of the corpus"
 )

@@ -132,6 +132,17 @@ class Capabilities:
         """All quantities, those of the optional operations among them (``transposed.dx``, ...)."""
         return self.quantities | offered_by(self.operations)
 
+    @property
+    def features(self) -> frozenset[str]:
+        """What is claimed of that which some clauses are about."""
+        claims = {
+            "groups": self.groups,
+            "both conventions": self.convention == "both",
+            "bias untied": "untied" in self.biases,
+            "an empty batch": self.empty_batch,
+        }
+        return frozenset(name for name, claimed in claims.items() if claimed)
+
     def _declared(self) -> dict[str, dict[str, Arithmetic]]:
         """The declared classes: dtype code -> quantity -> class; a quantity that is left out has the weakest."""
         given: Any = {} if self.arithmetic is None else self.arithmetic
@@ -157,7 +168,7 @@ class Capabilities:
         """Why a geometry in a dtype (a code) is not claimed; None if it is."""
         allowed = PADDINGS.index(self.padding)
         reasons = (
-            (g.rank not in self.ranks, f"{g.rank} spatial axes"),
+            (g.rank not in self.ranks, f"{g.rank} spatial {'axis' if g.rank == 1 else 'axes'}"),
             (dtype not in self.dtypes, dtype_of(dtype).name),
             (not self.stride and max(g.stride) > 1, "stride"),
             (not self.dilation and max(g.dilation) > 1, "dilation"),

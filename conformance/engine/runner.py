@@ -66,6 +66,8 @@ def judge(
             continue
         lacking = sorted(set(clause.needs) - session.capabilities.offered)
         reason = refusal or (f"{', '.join(lacking)} not offered" if lacking else "")
+        if clause.feature and clause.feature not in session.capabilities.features:
+            reason = f"{clause.feature} not claimed"  # fitted problems have it no more
         if reason:
             yield _without_evidence(session, clause, line, origin, Status.UNSUPPORTED, reason)
             continue

@@ -32,6 +32,7 @@ def tied(case: Case) -> Iterator[Evidence]:
     equation="db[m,o] = sum_n delta[n,m,o]",
     source="the seed's b_{x,y}; readers 8 and 14",
     needs=["db"],
+    feature="bias untied",
     falls_with=["BIA-1"],
     readers=[8, 14],
 )

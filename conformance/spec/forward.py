@@ -140,6 +140,7 @@ def shifts(case: Case) -> Iterator[Evidence]:
     equation="y[:, maps of g] = conv(x[:, channels of g], w[maps of g])",
     source="extension of the seed to groups",
     needs=["y"],
+    feature="groups",
     variants=True,
     falls_with=["FWD-1"],
 )
@@ -217,6 +218,7 @@ def is_whole(g: Geometry) -> bool:
     equation="correlation(x, w) = convolution(x, ROT180(w))",
     source="readers 10 and 11: convolution, correlation, and whether it matters",
     needs=["y"],
+    feature="both conventions",
     variants=True,
     falls_with=["FWD-1"],
     readers=[10, 11],

@@ -175,6 +175,7 @@ def _nonsense(case: Case) -> Iterator[tuple[str, tuple[int, ...], str]]:
     equation="N = 0  =>  y: (0, M, *O), dx: (0, C, *I), dw = 0, db = 0",
     source="hygiene; empty sums are zero",
     needs=[],
+    feature="an empty batch",
     variants=True,
     falls_with=["DEL-1", "WGT-1", "BIA-1", "BIA-2"],
 )

@@ -49,9 +49,10 @@ class Clause:
     """One requirement.
 
     check: the executable property; it yields the evidence that it gathers on one problem, and nothing where it does not
-    apply.  needs: the quantities that an adapter must offer for it.  variants: does it ask for more calls than the
-    problem's own?  (Then it is left out on large problems.)  falls_with: clauses whose failure on the same problem
-    explains this one's.  readers: numbers of the seed's readers whose question it answers.
+    apply. needs: the quantities that an adapter must offer for it. feature: what it must claim besides (of
+    `Capabilities.features`), for the clause is about nothing else. variants: does it ask for more calls than the
+    problem's own? (Then it is left out on large problems.) falls_with: clauses whose failure on the same problem
+    explains this one's. readers: numbers of the seed's readers whose question it answers.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Clause:
     source: str
     check: Property = field(repr=False)
     needs: tuple[str, ...]
+    feature: str = ""
     variants: bool = False
     falls_with: tuple[str, ...] = ()
     readers: tuple[int, ...] = ()
@@ -86,6 +88,7 @@ def clause(
     equation: str,
     source: str,
     needs: Iterable[str],
+    feature: str = "",
     severity: Severity = Severity.MUST,
     variants: bool = False,
     falls_with: Iterable[str] = (),
@@ -116,6 +119,7 @@ def clause(
             source=source,
             check=quiet,
             needs=tuple(needs),
+            feature=feature,
             variants=variants,
             falls_with=tuple(falls_with),
             readers=tuple(readers),

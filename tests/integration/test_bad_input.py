@@ -19,6 +19,8 @@ BAD_LINES = {
     "2d i3x3 k2xy": ("'k2xy': k takes a number an axis, at most three, not 'y'", "y"),
     "i3x3 k2 fill=ones": ("fill= takes one of small, real, sparse, unit, wide, odd,", "ones"),
     "i3x3 k2 k3": ("kernel is given twice", "k3"),
+    "i3x3 k2 f65": ("the dtype is one of f64, f32, f16, bf16, not 'f65'", "f65"),
+    "i3x3 k2 seed=-1": ("'seed=-1': seed= takes one number from 0 to 2^64 - 1, not '-1'", "-1"),
     "3d i3x3 k2": ("3d, but the size has 2 axes", "3d"),
 }
 

@@ -220,7 +220,7 @@ PLAIN = Geometry(batch=2, channels=4, maps=6, size=(9, 8), kernel=(3, 2))
 
 REFUSED = [
     ({"ranks": {1, 3}}, {}, "f64", "2 spatial axes not claimed"),
-    ({"ranks": {2}}, {"size": (9,), "kernel": (3,)}, "f64", "1 spatial axes not claimed"),
+    ({"ranks": {2}}, {"size": (9,), "kernel": (3,)}, "f64", "1 spatial axis not claimed"),
     ({"dtypes": ["f64"]}, {}, "f32", "float32 not claimed"),
     ({"dtypes": ["f32"]}, {}, "bf16", "bfloat16 not claimed"),
     ({"stride": False}, {"stride": (1, 2)}, "f64", "stride not claimed"),

@@ -201,6 +201,22 @@ def test_a_problem_that_is_not_offered_is_unsupported_for_every_clause_with_its_
     assert adapter.calls.total() == 0
 
 
+@pytest.mark.parametrize("line", [LINE, "1d i5 k2"])
+def test_a_clause_about_what_is_not_claimed_says_so_whatever_the_problem(line: str) -> None:
+    """Fitting leaves out what is not claimed: no problem shows it, and the reason is not that of another problem."""
+    little = Right(
+        ranks={2}, groups=False, convention="correlation", biases=frozenset({"tied"}), empty_batch=False
+    )
+    found = judgements(little, line)
+    notes = {id_: (found[id_].status, found[id_].note) for id_ in ("FWD-6", "FWD-9", "BIA-2", "HYG-7")}
+    assert notes == {
+        "FWD-6": (Status.UNSUPPORTED, "groups not claimed"),
+        "FWD-9": (Status.UNSUPPORTED, "both conventions not claimed"),
+        "BIA-2": (Status.UNSUPPORTED, "bias untied not claimed"),
+        "HYG-7": (Status.UNSUPPORTED, "an empty batch not claimed"),
+    }
+
+
 def test_quantities_that_are_not_offered_are_named() -> None:
     found = judgements(Right(quantities=frozenset({"y"})))
     assert (found["DEL-3"].status, found["DEL-3"].note) == (Status.UNSUPPORTED, "dx not offered")
