@@ -151,9 +151,13 @@ def read_token(token: str, line: str, at: int) -> tuple[str, Any]:
             return name, _numbers(token, prefix, r"\d+", int, line, at)
     if token.startswith("p"):
         return "padding", _numbers(token, "p", r"-?\d+(?::-?\d+)?", _pair, line, at)
+    raise NotationError(_unknown(token), line, at)
+
+
+def _unknown(token: str) -> str:
     if re.match(r"b?f\d", token):
-        raise NotationError(f"the dtype is one of {', '.join(CODES)}, not {token!r}", line, at)
-    raise NotationError(f"no token begins like {token!r}", line, at)
+        return f"the dtype is one of {', '.join(CODES)}, not {token!r}"
+    return f"no token begins like {token!r}"
 
 
 def _word(token: str, prefix: str, known: Sequence[str], line: str, at: int) -> str:
