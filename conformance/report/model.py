@@ -119,12 +119,12 @@ class Report:
         return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
 
     def _refusal(self, adapter: str) -> str:
-        """Why, where nothing that was asked for is offered: what most clauses were told."""
+        """Why, where nothing that was asked for is offered: what more than half of the judgements say."""
         own = [j for j in self.judgements if j.adapter == adapter]
         if any(j.status is not Status.UNSUPPORTED for j in own):
             return ""
         told = Counter(j.note for j in own if j.note).most_common(1)
-        return f": {told[0][0]}" if told else ""
+        return f": {told[0][0]}" if told and 2 * told[0][1] > len(own) else ""
 
 
 def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
