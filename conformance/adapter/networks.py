@@ -59,7 +59,7 @@ class Networks:
         """Why a network is not claimed, its layers apart; None if it is."""
         rank = net.layers[0].geometry.rank
         reasons = [
-            (rank not in self.ranks, f"networks of {rank} spatial axes"),
+            (rank not in self.ranks, f"networks of {rank} spatial {'axis' if rank == 1 else 'axes'}"),
             (net.cost not in self.costs, net.cost),
         ]
         reasons += [(a not in self.activations, a) for a in net.activations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -21,8 +22,13 @@ def begun(target: Path, language: str) -> str:
     """Copy the template to a new folder; what to do next, in words.
 
     Raises:
-        OutputError: the folder is there already, or cannot be made.
+        OutputError: the folder is there already, cannot be made, or has a name that a shell would split.
     """
+    if re.search(r"[^\w.+-]", target.resolve().name):
+        raise OutputError(
+            f"{str(target)!r} is no name for an adapter: take letters, digits, '-', '_', '.' and '+', so that commands need "
+            "no quotes"
+        )
     try:
         shutil.copytree(folder() / "_template" / language, target, ignore=IGNORED)
         if language != "python":  # its host is part of this package

@@ -32,7 +32,9 @@ def load(path: Path, seconds: float) -> ModuleType:
         NothingToCheck: it is not there, or importing it fails, asks, or does not end.
     """
     if not path.is_file():
-        raise NothingToCheck(f"there is no file {str(path)!r}")
+        meant = path.with_name(f"{path.name}.py")
+        hint = f" (did you mean {meant}?)" if meant.is_file() else ""
+        raise NothingToCheck(f"there is no file {str(path)!r}{hint}")
     path = path.resolve()
     name = f"conformance_learner_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

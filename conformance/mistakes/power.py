@@ -25,7 +25,7 @@ from conformance.engine.networks import network_corpus
 from conformance.engine.profiles import PROFILES
 from conformance.engine.run import Run
 from conformance.engine.runner import judge, judge_network
-from conformance.errors import UserError
+from conformance.errors import UserError, near
 from conformance.mistakes.catalogue import CATALOGUE, FAMILIES
 from conformance.mistakes.catalogue.network import NETWORK_CATALOGUE
 from conformance.mistakes.compound import begun
@@ -139,7 +139,10 @@ def chosen(pattern: str = "*") -> list[Mistake | NetworkMistake]:
     known: list[Mistake | NetworkMistake] = [*CATALOGUE.values(), *NETWORK_CATALOGUE.values()]
     found = [m for m in known if fnmatch.fnmatchcase(m.name, pattern)]
     if not found:
-        raise UserError(f"no mistake matches {pattern!r}; their names are in conformance/mistakes/catalogue")
+        meant = near(pattern, (m.name for m in known))
+        raise UserError(
+            f"no mistake matches {pattern!r}{meant}; their names are in conformance/mistakes/catalogue"
+        )
     return found
 
 

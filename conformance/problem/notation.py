@@ -151,7 +151,13 @@ def read_token(token: str, line: str, at: int) -> tuple[str, Any]:
             return name, _numbers(token, prefix, r"\d+", int, line, at)
     if token.startswith("p"):
         return "padding", _numbers(token, "p", r"-?\d+(?::-?\d+)?", _pair, line, at)
-    raise NotationError(f"no token begins like {token!r}", line, at)
+    raise NotationError(_unknown(token), line, at)
+
+
+def _unknown(token: str) -> str:
+    if re.match(r"b?f\d", token):
+        return f"the dtype is one of {', '.join(CODES)}, not {token!r}"
+    return f"no token begins like {token!r}"
 
 
 def _word(token: str, prefix: str, known: Sequence[str], line: str, at: int) -> str:
@@ -175,6 +181,7 @@ def _numbers(
     for part in token.removeprefix(prefix).split("x"):
         if not re.fullmatch(pattern, part, re.ASCII) or len(part) > 30 or len(values) == axes:
             kind = "one number" if axes == 1 else "a number an axis, at most three"
+            kind = "one number from 0 to 2^64 - 1" if prefix == "seed=" else kind
             raise NotationError(f"{token!r}: {prefix} takes {kind}, not {part!r}", line, column)
         values.append(read(part))
         column += len(part) + 1

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -111,11 +112,19 @@ class Report:
         if failed:
             return f"{adapter} does not conform: {failed} of {len(rows)} clauses fail{tail}"
         if not self._judged(rows):
-            return f"{adapter}: nothing was judged with power{tail}"
+            return f"{adapter}: nothing was judged with power{self._refusal(adapter)}{tail}"
         if self.stale(adapter):
             return f"{adapter}: known failures are stale{tail}"
         warned = f", {should} SHOULD clauses fail" if should else ""
         return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
+
+    def _refusal(self, adapter: str) -> str:
+        """Why, where nothing that was asked for is offered: what more than half of the judgements say."""
+        own = [j for j in self.judgements if j.adapter == adapter]
+        if any(j.status is not Status.UNSUPPORTED for j in own):
+            return ""
+        told = Counter(j.note for j in own if j.note).most_common(1)
+        return f": {told[0][0]}" if told and 2 * told[0][1] > len(own) else ""
 
 
 def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:

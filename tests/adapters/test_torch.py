@@ -101,7 +101,7 @@ def test_in_every_memory_layout(route: str, dtype: str, memory: str) -> None:
     [
         ("nn-grad", "2d i5x6 k2 p1:0", "asymmetric padding not claimed"),
         ("nn-grad", "2d i5x6 k2 p-1", "negative padding not claimed"),
-        ("channels-last", "1d i5 k2", "1 spatial axes not claimed"),
+        ("channels-last", "1d i5 k2", "1 spatial axis not claimed"),
     ],
 )
 def test_claims_what_the_route_can(route: str, line: str, why: str) -> None:

@@ -21,6 +21,8 @@ BAD_LINES = {
     "2d i3x3 k2xy": ("'k2xy': k takes a number an axis, at most three, not 'y'", "y"),
     "i3x3 k2 fill=ones": ("fill= takes one of small, real, sparse, unit, wide, odd,", "ones"),
     "i3x3 k2 k3": ("kernel is given twice", "k3"),
+    "i3x3 k2 f65": ("the dtype is one of f64, f32, f16, bf16, not 'f65'", "f65"),
+    "i3x3 k2 seed=-1": ("'seed=-1': seed= takes one number from 0 to 2^64 - 1, not '-1'", "-1"),
     "3d i3x3 k2": ("3d, but the size has 2 axes", "3d"),
 }
 
@@ -204,6 +206,28 @@ def test_a_call_that_click_cannot_parse_shows_how_to_get_help(
     assert said.err.startswith("Usage: conformance ")
     assert re.search(r"^Error: ", said.err, re.MULTILINE)
     assert "--help' for help." in said.err
+
+
+def test_a_file_to_check_is_guessed_with_its_ending(invoke: Invoke, adapter_file: Write) -> None:
+    path = adapter_file("my_cnn.py")
+    said = invoke("check", path.with_suffix(""))
+    assert said.code != 0
+    assert f"there is no file '{path.with_suffix('')}' (did you mean {path}?)" in said.out + said.err
+
+
+def test_an_adapter_gets_no_name_that_a_shell_would_split(invoke: Invoke, tmp_path: Path) -> None:
+    said = invoke("new-adapter", tmp_path / "a b")
+    assert_one_sentence(said, 2, USER, f"'{tmp_path / 'a b'}' is no name for an adapter")
+    assert not (tmp_path / "a b").exists()
+
+
+def test_an_unknown_mistake_is_told_with_the_nearest(invoke: Invoke) -> None:
+    from conformance.mistakes.catalogue import CATALOGUE
+
+    name = next(iter(CATALOGUE))
+    assert_one_sentence(
+        invoke("power", "--only", f"{name}x"), 2, USER, f"matches '{name}x' (did you mean {name}?)"
+    )
 
 
 # ---- the adapter's file ----

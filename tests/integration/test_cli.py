@@ -121,6 +121,13 @@ def test_only_the_clauses_that_match_are_judged(only: str, judged: list[str], in
     assert said.records[0]["only"] == only
 
 
+def test_only_may_be_given_several_times(invoke: Invoke) -> None:
+    several = ("--only", "DEL-1,FWD-1", "--only", "WGT-1")
+    said = invoke("run", "python-numpy", "--problem", LINE, *several, "--json")
+    assert [j["clause"] for j in said.judged()] == ["FWD-1", "DEL-1", "WGT-1"]
+    assert said.records[0]["only"] == "DEL-1,FWD-1,WGT-1"
+
+
 def test_a_given_problem_is_the_only_one_judged(invoke: Invoke) -> None:
     said = invoke("run", "python-numpy", "--problem", "k3 i8x9 c2 s2 f32", "--only", "FWD-*", "--json")
     assert said.code == 0
@@ -169,7 +176,19 @@ def test_what_no_adapter_offers_is_unsupported_and_not_green(invoke: Invoke, ada
     said = invoke("run", adapter_file(), "--problem", "3d i3 k2", "--only", "FWD-1,DEL-1")
     assert said.code == 1
     assert len(re.findall(r"UNSUPPORTED: 3 spatial axes", said.out)) == 2
-    assert said.out.endswith("mine.py: nothing was judged with power (2 unsupported)\n")
+    assert said.out.endswith(
+        "mine.py: nothing was judged with power: 3 spatial axes not claimed (2 unsupported)\n"
+    )
+
+
+def test_a_network_for_an_adapter_without_networks_is_told_in_the_verdict(
+    invoke: Invoke, adapter_file: Write
+) -> None:
+    said = invoke("run", adapter_file(), "--problem", "net in 1x4 | k2 | quadratic")
+    assert said.code == 1
+    assert re.search(
+        r"mine\.py: nothing was judged with power: networks? .*not offered", said.out.splitlines()[-1]
+    )
 
 
 def test_two_runs_differ_in_their_times_only(start: Invoke, adapter_file: Write) -> None:

@@ -153,10 +153,10 @@ WRONG: list[tuple[str, str, str]] = [
     ("i3 k2 p1:", "       ^", "'p1:': p takes a number an axis, at most three, not '1:'"),
     ("i3 k2 p--1", "       ^", "'p--1': p takes a number an axis, at most three, not '--1'"),
     ("i3 k2 p+1", "       ^", "'p+1': p takes a number an axis, at most three, not '+1'"),
-    ("i3 k2 seed=-7", "           ^", "'seed=-7': seed= takes one number, not '-7'"),
-    ("i3 k2 seed=", "           ^", "'seed=': seed= takes one number, not ''"),
+    ("i3 k2 seed=-7", "           ^", "'seed=-7': seed= takes one number from 0 to 2^64 - 1, not '-7'"),
+    ("i3 k2 seed=", "           ^", "'seed=': seed= takes one number from 0 to 2^64 - 1, not ''"),
     ("i3 k2 seed", "       ^", "'seed': s takes a number an axis, at most three, not 'eed'"),
-    ("i3 k2 seed=1e3", "           ^", "'seed=1e3': seed= takes one number, not '1e3'"),
+    ("i3 k2 seed=1e3", "           ^", "'seed=1e3': seed= takes one number from 0 to 2^64 - 1, not '1e3'"),
     ("i3 k2 bias=both", "           ^", "bias= takes one of none, tied, untied, not 'both'"),
     ("i3 k2 fill=", "           ^", f"fill= takes one of {KNOWN_FILLS}, not ''"),
     (
