@@ -33,6 +33,8 @@ from conformance.spec import REGISTRY, Clause, Severity
 __all__ = ["SCHEMA", "Report", "Row", "parsed", "read", "record", "schema"]
 
 SCHEMA = "conformance-report/1"
+SHORT = 60
+"""Characters of a reason that has room in a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +121,12 @@ class Report:
         return f"{adapter} conforms: {count[Status.PASS]} of {len(rows)} clauses pass{warned}{tail}"
 
     def _refusal(self, adapter: str) -> str:
-        """Why, where nothing that was asked for is offered: what more than half of the judgements say."""
+        """Why, where nothing that was asked for is offered: what more than half of the judgements say, if it is short."""
         own = [j for j in self.judgements if j.adapter == adapter]
         if any(j.status is not Status.UNSUPPORTED for j in own):
             return ""
         told = Counter(j.note for j in own if j.note).most_common(1)
-        return f": {told[0][0]}" if told and 2 * told[0][1] > len(own) else ""
+        return f": {told[0][0]}" if told and 2 * told[0][1] > len(own) and len(told[0][0]) <= SHORT else ""
 
 
 def _row(clause: Clause, judgements: list[Judgement], *, broken: bool) -> Row:
