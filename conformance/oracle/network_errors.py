@@ -151,9 +151,8 @@ class Errors:
         most = z.size.max(axis=1, keepdims=True)
         error = z.error.max(axis=1, keepdims=True)
         maps = z.size.shape[1]
-        logarithm = (FUNCTION + 2) * np.log(
-            maps
-        )  # of the sum: itself, and what it is added to and taken from
+        # of the sum: itself, and what it is added to and taken from
+        logarithm = (FUNCTION + 2) * np.log(maps)
         ratio = 2 * error + (DERIVATIVE + maps + logarithm + 8 * most) * self._dtype.u
         return np.broadcast_to(np.where(most + error > RANGE, np.inf, ratio), z.size.shape)
 
