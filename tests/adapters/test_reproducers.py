@@ -53,7 +53,7 @@ def test_scripts_run_without_this_package_and_tell_right_from_wrong(target: str,
     if importlib.util.find_spec(NEEDS[target.partition(":")[0]]) is None:
         pytest.skip("its library is not installed")
     made = list(scripts(connect(target)))
-    assert len(made) >= 7
+    assert len(made) >= 4  # all quantities of a line at least
     results = ran([*made, *map(tampered, made)], tmp_path)
     assert [(r.out, s) for r, s in zip(results, made, strict=False) if r.code] == []
     assert {r.code for r in results[len(made) :]} == {1}

@@ -201,7 +201,7 @@ def test_says_what_is_behind_it() -> None:
 
 # ---- whole networks ----
 @pytest.mark.parametrize("line", NETWORKS)
-@pytest.mark.parametrize("route", ["eager", "raw-ops", "xla"])
+@pytest.mark.parametrize("route", ROUTES)
 def test_networks_are_exact_where_nothing_rounds(route: str, line: str) -> None:
     check_network(TensorFlow(route), line)
 
