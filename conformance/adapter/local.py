@@ -39,8 +39,6 @@ PATIENCE = 3
 """Calls without an answer after which an adapter is not asked any more: each of them is waited for to the end."""
 SMALL = 4096
 """Bytes below which copies are cheaper to compare than views."""
-TAKES = ("net", "x", "target", "params", "rate")
-"""What `step` takes, and `network` but for the rate."""
 BLOCKS = 24
 """Spoiled blocks of a size: allocators hand freed blocks out again, and the call's own copies of operands take some."""
 
@@ -80,7 +78,8 @@ class Local:
         handed = {name: self._handed(name, a, call.memory) for name, a in call.operands.items()}
         spoil(call)
         with self._watched():
-            results = self._results(call.method, self._asked(call, handed))
+            takes = f"({', '.join(('g', *handed))}), by these names"
+            results = self._results(call.method, self._asked(call.method, takes, call.geometry, **handed))
         there = {name: a for name, a in handed.items() if a is not None}
         gives = zip(CALLS[call.method].gives, results, strict=True)
         return Returned(
@@ -94,9 +93,11 @@ class Local:
         params = [(w.copy(), None if b is None else b.copy()) for w, b in whole.params]
         with self._watched():
             if whole.rate is not None:
-                moved = self._whole("step", net, x, target, params, whole.rate)
+                moved = self._asked(
+                    "step", "(net, x, target, params, rate)", net, x, target, params, whole.rate
+                )
                 return self._pairs(gradients_of(self._name, "params", net, moved), ("w", "b"))
-            returned = self._whole("network", net, x, target, params)
+            returned = self._asked("network", "(net, x, target, params)", net, x, target, params)
             cost, deltas, gradients = results_of(self._name, net, returned)
             return (
                 np.array(self._array("cost", cost)),
@@ -110,30 +111,16 @@ class Local:
             return None
         return laid_out(a, memory, axis=axis_of_items(self.capabilities, name, a.ndim))
 
-    def _asked(self, call: Call, handed: Mapping[str, Array | None]) -> Any:
-        method = getattr(self.adapter, call.method)
-        try:
-            return method(call.geometry, **handed)
-        except TypeError as error:
-            taken = _misfit(method, call.geometry, **handed)
-            if taken is None:
-                raise
-            takes = ", ".join(("g", *handed))
-            raise AdapterBroken(
-                f"{self._name}: {call.method} must take ({takes}), by these names; it takes ({taken})"
-            ) from error
-
-    def _whole(self, name: str, *arguments: Any) -> Any:
-        """What `network` or `step` returns of its arguments, which go by their places."""
+    def _asked(self, name: str, takes: str, /, *by_place: Any, **by_name: Any) -> Any:
+        """What a method of the adapter returns; if it cannot be called so, that is the adapter's fault."""
         method = getattr(self.adapter, name)
         try:
-            return method(*arguments)
+            return method(*by_place, **by_name)
         except TypeError as error:
-            taken = _misfit(method, *arguments)
+            taken = _misfit(method, *by_place, **by_name)
             if taken is None:
                 raise
-            takes = ", ".join(TAKES[: len(arguments)])
-            raise AdapterBroken(f"{self._name}: {name} must take ({takes}); it takes ({taken})") from error
+            raise AdapterBroken(f"{self._name}: {name} must take {takes}; it takes ({taken})") from error
 
     def _results(self, method: str, results: Any) -> tuple[Array | None, ...]:
         """As arrays, inside the watch: lazy frameworks compute, print and raise there."""

@@ -530,7 +530,8 @@ class Server(object):
             for name in READS[op]
         }
         self.spoil(message)
-        results = self.asked(op, self.geometry(message["geometry"]), handed)
+        takes = "(%s), by these names" % ", ".join(("g",) + READS[op])
+        results = self.asked(op, takes, self.geometry(message["geometry"]), **handed)
         names = GIVES[op]
         results = (results,) if len(names) == 1 else results
         if not isinstance(results, (tuple, list)) or len(results) != len(names):
@@ -552,31 +553,16 @@ class Server(object):
         }
         return answer, arrays
 
-    def asked(self, op, g, handed):
+    def asked(self, op, takes, *by_place, **by_name):
         """What a method returns; if it cannot be called so, that is the adapter's fault."""
         method = self.method(op)
         try:
-            return method(g, **handed)
+            return method(*by_place, **by_name)
         except TypeError:
-            taken = _misfit(method, g, **handed)
+            taken = _misfit(method, *by_place, **by_name)
             if taken is None:
                 raise
-            takes = ", ".join(("g",) + READS[op])
-            raise Refusal(
-                "AdapterBroken", "%s must take (%s), by these names; it takes (%s)" % (op, takes, taken)
-            )
-
-    def asked_whole(self, op, *arguments):
-        """What `network` or `step` returns of its arguments, which go by their places."""
-        method = self.method(op)
-        try:
-            return method(*arguments)
-        except TypeError:
-            taken = _misfit(method, *arguments)
-            if taken is None:
-                raise
-            takes = ", ".join(("net", "x", "target", "params", "rate")[: len(arguments)])
-            raise Refusal("AdapterBroken", "%s must take (%s); it takes (%s)" % (op, takes, taken))
+            raise Refusal("AdapterBroken", "%s must take %s; it takes (%s)" % (op, takes, taken))
 
     def method(self, op):
         """What the adapter's class has for an op."""
@@ -616,9 +602,11 @@ class Server(object):
         params = [(copies["w%d" % k], copies.get("b%d" % k)) for k in range(1, len(net.layers) + 1)]
         x, target = copies["x"], copies["target"]
         if message["op"] == "step":
-            moved = self.asked_whole("step", net, x, target, params, message["rate"])
+            moved = self.asked(
+                "step", "(net, x, target, params, rate)", net, x, target, params, message["rate"]
+            )
             return self.whole(_pairs("params", net, moved, "w", "b"))
-        results = self.asked_whole("network", net, x, target, params)
+        results = self.asked("network", "(net, x, target, params)", net, x, target, params)
         if not isinstance(results, (tuple, list)) or len(results) != 3:
             raise Refusal(
                 "AdapterBroken",
