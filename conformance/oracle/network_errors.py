@@ -20,7 +20,7 @@ An error E >= |computed - right| goes along with every tensor of an implementati
   (FUNCTION + 2) ln M + 8 max |z|) u (max over the maps of a position: the quotient, or exp of a difference of logarithms,
   that of the sum being at most max |z| + ln M).  delta = p - t directly, or by the softmax's derivative from -t/p': both,
   added.
-* the quadratic cost of n terms may be summed as they are, or be a norm that is squared again, item by item or of all:
+* the n terms of a quadratic cost may be summed as they are, or make a norm that is squared again, item by item or of all:
   gamma_{n + 8} C, even where no term and no sum of them rounds.
 * cross-entropy itself: by logarithms of a, or from z: both, added; then a sum of N terms.
 

@@ -59,7 +59,7 @@ class Journal:
     def __init__(self, folder: Path, already: Sequence[str] = ()) -> None:
         self.path, self._already, self._count = folder / FILE, list(already), 0
         size = sum(len(line.encode()) + 1 for line in already)
-        lost = 0 if already else _judged_in_vain(self.path)
+        lost = 0 if already else _judgements_cut_off(self.path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = opened(self.path)
@@ -115,7 +115,7 @@ def _resumed(folder: Path) -> str:
     return shlex.join(["conformance", "run", "--resume", str(folder)])
 
 
-def _judged_in_vain(path: Path) -> int:
+def _judgements_cut_off(path: Path) -> int:
     """How many judgements a report without an end has; 0 for one that has its end, and for what is no report."""
     if not path.is_file():
         return 0

@@ -106,7 +106,7 @@ def directional(case: NetworkCase) -> Iterator[Evidence]:
         slope = _inner(dw, direction[0]) + (_inner(db, direction[1]) if db is not None else 0)
         off = sum(_rounded(end, case.expected_of(o).cost) for end, o in zip(ends, both, strict=True))
         least = min(r.least for r in case.expected.gradients[number - 1] if r is not None)
-        yield _equal(ends, slope, t, number, off / (2 * Fraction(t)), certain=off < t * least)
+        yield _equal(ends, slope, t, number, off / (2 * Fraction(t)), certain=not off or off < t * least)
 
 
 def _direction(a: NDArray[Any]) -> NDArray[np.float64]:
