@@ -49,10 +49,10 @@ class Clause:
     """One requirement.
 
     check: the executable property; it yields the evidence that it gathers on one problem, and nothing where it does not
-    apply.  needs: the quantities that an adapter must offer for it.  feature: that
-    of `Capabilities.features` which the whole clause is about; '': none.  variants: does it ask for more calls than the problem's own?
-    (Then it is left out on large problems.)  falls_with: clauses whose failure on the same problem
-    explains this one's.  readers: numbers of the seed's readers whose question it answers.
+    apply.  needs: the quantities that an adapter must offer for it.  feature: that of `Capabilities.features` which the
+    whole clause is about; '': none.  variants: does it ask for more calls than the problem's own?  (Then it is left out
+    on large problems.)  falls_with: clauses whose failure on the same problem explains this one's.  readers: numbers of
+    the seed's readers whose question it answers.
     """
 
     id: str
